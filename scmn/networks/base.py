@@ -1,0 +1,246 @@
+"""The contract that the networks share: encode a query, encode a memory, segment.
+
+Training unrolls exactly these three calls over a clip, inference makes them over a video; there is
+no second forward path. What differs between networks for inference is stated in attributes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from scmn.networks.aggregation import soft_aggregation
+from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
+
+STRIDE = 16
+"""Height and width of the networks' input are multiples of this."""
+
+
+@dataclass(frozen=True)
+class QueryFeatures:
+    """What a frame asks with, computed once per frame whatever the number of objects."""
+
+    key: Tensor
+    """(B, Ck, h, w)."""
+    value: Tensor
+    """(B, Cv, h, w)."""
+    stride16: Tensor
+    stride8: Tensor
+    stride4: Tensor
+
+
+@dataclass(frozen=True)
+class MemoryFrames:
+    """One or more remembered frames of some objects."""
+
+    key: Tensor
+    """(B, N, Ck, T, h, w), or (B, 1, Ck, T, h, w) if the objects share it."""
+    value: Tensor
+    """(B, N, Cv, T, h, w)."""
+
+    @staticmethod
+    def join(frames: Sequence[MemoryFrames]) -> MemoryFrames:
+        """Join memories of the same objects in time."""
+        return MemoryFrames(
+            torch.cat([frame.key for frame in frames], dim=3),
+            torch.cat([frame.value for frame in frames], dim=3),
+        )
+
+    def objects(self, chosen: slice) -> MemoryFrames:
+        """Return the memory of some of the objects (views, no copies)."""
+        key = self.key if self.key.shape[1] == 1 else self.key[:, chosen]
+        return MemoryFrames(key, self.value[:, chosen])
+
+
+@dataclass(frozen=True)
+class ObjectMaps:
+    """What is decoded for each object by itself, before the objects are aggregated."""
+
+    logits: Tensor
+    """(B, N, 1 or 2, H, W): the object's logit, or background and object."""
+    coarse_logits: Tensor | None = None
+    """The same before refinement (SCMN), supervised in training."""
+    spatial_prior: Tensor | None = None
+    """(B, N, 1, h, w) in [0, 1] (SCMN)."""
+
+    @staticmethod
+    def join(chunks: Sequence[ObjectMaps]) -> ObjectMaps:
+        """Join the maps of several chunks of objects."""
+
+        def joined(name: str) -> Tensor | None:
+            parts = [getattr(chunk, name) for chunk in chunks]
+            return None if parts[0] is None else torch.cat(parts, dim=1)
+
+        logits = torch.cat([chunk.logits for chunk in chunks], dim=1)
+        return ObjectMaps(logits, joined("coarse_logits"), joined("spatial_prior"))
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result of :meth:`MemoryNetwork.segment`."""
+
+    probabilities: Tensor
+    """(B, N + 1, H, W) over background and objects; they sum to 1."""
+    logits: Tensor
+    """(B, N + 1, H, W); the probabilities are their softmax."""
+    auxiliary: ObjectMaps
+    """What stands before the aggregation: for losses, plots and tests."""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A model's name and the settings of its network: enough to build it again."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+class MemoryNetwork(nn.Module, ABC):
+    """A space-time memory network for semi-supervised video object segmentation."""
+
+    shared_key: ClassVar[bool]
+    """One key per frame for all objects (STCN) instead of one per object."""
+    remembers_padding: ClassVar[bool]
+    """Whether masks are remembered as predicted in the padding too, or as zero there."""
+    padding_colour: ClassVar[tuple[float, float, float]]
+    """RGB in [0, 1] with which frames are padded to a multiple of 16."""
+    similarity: ClassVar[Similarity]
+    memory_defaults: ClassVar[Mapping[str, int | bool | None]]
+    """The published memory policy; the names are those of ``MemorySettings``."""
+
+    key_dim: int
+    value_dim: int
+    uses_previous_masks: bool = False
+    """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
+    description: ModelDescription | None = None
+    """How ``build_model`` made this network; stored with its weights."""
+    decoder: Decoder
+
+    @abstractmethod
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        """Encode the frame to segment.
+
+        Args:
+            image: float RGB in [0, 1], (B, 3, H, W), H and W multiples of 16.
+        """
+
+    @abstractmethod
+    def encode_objects(
+        self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
+    ) -> MemoryFrames:
+        """Encode some objects of a frame for :meth:`encode_memory`.
+
+        Args:
+            image: (B, 3, H, W).
+            object_masks: (B, n, H, W).
+            other_masks: for each of them the clamped sum of all other masks, (B, n, H, W).
+            query: this frame's query features; always given to networks with a shared key.
+        """
+
+    @abstractmethod
+    def decode(
+        self,
+        query: QueryFeatures,
+        skips: Skips,
+        readout: Tensor,
+        previous_masks: Tensor | None,
+    ) -> ObjectMaps:
+        """Turn what some objects read from memory, (B, N, Cv, h, w), into their own logits."""
+
+    def encode_memory(
+        self,
+        image: Tensor,
+        object_masks: Tensor,
+        query: QueryFeatures | None = None,
+        *,
+        objects_per_batch: int | None = None,
+    ) -> MemoryFrames:
+        """Encode a frame with its masks for remembering.
+
+        Args:
+            image: float RGB in [0, 1], (B, 3, H, W), H and W multiples of 16.
+            object_masks: soft masks of all objects, (B, N, H, W).
+            query: this frame's query features, where they have been computed already.
+            objects_per_batch: at most so many objects at a time (None: all at once).
+
+        Returns:
+            A memory of one frame (T = 1).
+        """
+        if query is None and self.shared_key:
+            query = self.encode_query(image)
+        others = (object_masks.sum(dim=1, keepdim=True) - object_masks).clamp(0, 1)
+        chunks = [
+            self.encode_objects(image, object_masks[:, chosen], others[:, chosen], query)
+            for chosen in _chunks(object_masks.shape[1], objects_per_batch)
+        ]
+        key = chunks[0].key if self.shared_key else torch.cat([c.key for c in chunks], dim=1)
+        return MemoryFrames(key, torch.cat([chunk.value for chunk in chunks], dim=1))
+
+    def read(
+        self, query: QueryFeatures, memory: MemoryFrames, settings: ReadSettings | None = None
+    ) -> Tensor:
+        """Read the memory at every position of the query: readout (B, N, Cv, h, w)."""
+        return read_memory(
+            query.key, memory.key, memory.value, similarity=self.similarity, settings=settings
+        )
+
+    def segment(
+        self,
+        query: QueryFeatures,
+        memory: MemoryFrames | Sequence[MemoryFrames],
+        previous_masks: Tensor | None = None,
+        *,
+        read: ReadSettings | None = None,
+        objects_per_batch: int | None = None,
+    ) -> Segmentation:
+        """Segment the query frame.
+
+        Args:
+            query: features of the frame to segment.
+            memory: the objects' memory; several where groups of objects remember different
+                frames. The objects' order is that of the groups.
+            previous_masks: soft masks of the previous frame, (B, N, H, W); needed if
+                ``uses_previous_masks``.
+            read: how the memory is read.
+            objects_per_batch: at most so many objects at a time (None: all at once).
+        """
+        if self.uses_previous_masks and previous_masks is None:
+            raise ValueError(f"{type(self).__name__} needs the previous frame's masks")
+        groups = [memory] if isinstance(memory, MemoryFrames) else memory
+        skips = self.decoder.skips(query.stride8, query.stride4)
+        maps: list[ObjectMaps] = []
+        first = 0
+        for group in groups:
+            for chosen in _chunks(group.value.shape[1], objects_per_batch):
+                readout = self.read(query, group.objects(chosen), read)
+                previous = None
+                if previous_masks is not None:
+                    previous = previous_masks[:, first + chosen.start : first + chosen.stop]
+                maps.append(self.decode(query, skips, readout, previous))
+            first += group.value.shape[1]
+        joined = ObjectMaps.join(maps)
+        probabilities, logits = self.aggregate(joined.logits)
+        return Segmentation(probabilities, logits, joined)
+
+    def aggregate(self, object_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Aggregate the objects' own logits (B, N, 1 or 2, H, W) softly.
+
+        Returns:
+            Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
+        """
+        object_logits = object_logits.float()
+        if object_logits.shape[2] == 1:
+            return soft_aggregation(torch.sigmoid(object_logits).squeeze(2))
+        return soft_aggregation(torch.softmax(object_logits, dim=2)[:, :, 1])
+
+
+def _chunks(objects: int, objects_per_batch: int | None) -> Iterator[slice]:
+    step = objects_per_batch or max(objects, 1)
+    for start in range(0, objects, step):
+        yield slice(start, min(start + step, objects))

@@ -1,0 +1,80 @@
+"""Query encoder, memory encoder with mask stems, and the key/value projection.
+
+Source: Oh et al., "Video Object Segmentation using Space-Time Memory Networks", ICCV 2019, 3.1-3.2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from scmn.networks.backbones import Features, Trunk
+
+
+class QueryEncoder(nn.Module):
+    """Image (B, 3, H, W) -> features at strides 4, 8 and 16."""
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__()
+        self.trunk = Trunk(backbone)
+        self.channels = self.trunk.channels
+
+    def forward(self, image: Tensor) -> Features:
+        return self.trunk(image)
+
+
+class MemoryEncoder(nn.Module):
+    """Image, an object's mask and the other objects' mask -> features of that object at stride 16.
+
+    The two masks enter by convolutions of their own, shaped as the trunk's first one and added to
+    its response. The trunk is thus untouched (image weights load as they are), and the image's
+    share is computed once for all objects.
+    """
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__()
+        self.trunk = Trunk(backbone)
+        self.channels = self.trunk.channels
+        self.object_stem = self._mask_stem()
+        self.others_stem = self._mask_stem()
+
+    def _mask_stem(self) -> nn.Conv2d:
+        first = self.trunk.first_convolution
+        return nn.Conv2d(
+            1,
+            first.out_channels,
+            kernel_size=first.kernel_size,  # type: ignore[arg-type]
+            stride=first.stride,  # type: ignore[arg-type]
+            padding=first.padding,  # type: ignore[arg-type]
+            bias=False,
+        )
+
+    def forward(self, image: Tensor, object_masks: Tensor, other_masks: Tensor) -> Tensor:
+        """Encode every object of every image.
+
+        Args:
+            image: float RGB in [0, 1], (B, 3, H, W).
+            object_masks: soft masks, (B, N, H, W).
+            other_masks: for each object the sum of the other objects' masks, (B, N, H, W).
+
+        Returns:
+            Features at stride 16, (B * N, C, h, w).
+        """
+        batch, objects = object_masks.shape[:2]
+        masks = self.object_stem(object_masks.flatten(0, 1).unsqueeze(1))
+        masks = masks + self.others_stem(other_masks.flatten(0, 1).unsqueeze(1))
+        response = self.trunk.first_response(image).unsqueeze(1)
+        response = (response + masks.unflatten(0, (batch, objects))).flatten(0, 1)
+        return self.trunk.features(response).stride16
+
+
+class KeyValueProjection(nn.Module):
+    """Two 3x3 convolutions: a small key for addressing, a larger value for content."""
+
+    def __init__(self, channels: int, key_dim: int, value_dim: int) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(channels, key_dim, kernel_size=3, padding=1)
+        self.value = nn.Conv2d(channels, value_dim, kernel_size=3, padding=1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w) -> key (B, Ck, h, w), value (B, Cv, h, w)."""
+        return self.key(features), self.value(features)

@@ -1,0 +1,104 @@
+"""STM: Space-Time Memory Networks.
+
+Source: Oh, Lee, Xu, Kim, "Video Object Segmentation using Space-Time Memory Networks", ICCV 2019
+(arXiv 1904.00607). Equal to the published code, whose weights load; changed is only where work is
+shared: the image's part of the memory stem, and the decoder's skip path, once for all objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
+from scmn.networks.memory_read import Similarity
+
+LOGITS = 2
+"""STM predicts background and object for every object."""
+
+
+class STM(MemoryNetwork):
+    """Two encoders, a key and a value for each object, dot-product read, decoder."""
+
+    shared_key: ClassVar[bool] = False
+    remembers_padding: ClassVar[bool] = False
+    padding_colour: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
+    similarity: ClassVar[Similarity] = "dot"
+    memory_defaults: ClassVar[Mapping[str, int | bool | None]] = {
+        "every": 5,
+        "keep_first": True,
+        "keep_previous": True,
+        "max_frames": None,
+        "top_k": None,
+    }
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        *,
+        key_dim: int = 128,
+        value_dim: int = 512,
+        hidden_dim: int = 256,
+    ) -> None:
+        """
+        Args:
+            backbone: trunk of both encoders, a name of ``backbones.BACKBONES``.
+            key_dim: channels of keys.
+            value_dim: channels of values.
+            hidden_dim: width of the embedding and of the decoder.
+        """
+        super().__init__()
+        self.key_dim = key_dim
+        self.value_dim = value_dim
+        self.memory_encoder = MemoryEncoder(backbone)
+        self.query_encoder = QueryEncoder(backbone)
+        stride4, stride8, stride16 = self.query_encoder.channels
+        self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        self.head: nn.Module = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
+        self.decoder = Decoder(
+            hidden_dim,
+            (hidden_dim, hidden_dim, hidden_dim),
+            (stride8, stride4),
+            residual_skips=True,
+            logits=LOGITS,
+        )
+
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        features = self.query_encoder(image)
+        key, value = self.query_projection(features.stride16)
+        return QueryFeatures(key, value, features.stride16, features.stride8, features.stride4)
+
+    def encode_objects(
+        self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
+    ) -> MemoryFrames:
+        features = self.memory_encoder(image, object_masks, other_masks)
+        key, value = self.memory_projection(features)
+        shape = object_masks.shape[:2]
+        return MemoryFrames(
+            key.unflatten(0, shape).unsqueeze(3), value.unflatten(0, shape).unsqueeze(3)
+        )
+
+    def query_map(self, query: QueryFeatures) -> Tensor:
+        """What of the query is joined with the readout."""
+        return query.value
+
+    def embed(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Join the readout (B, N, Cv, h, w) with the query and project: (B * N, hidden, h, w)."""
+        query_map = self.query_map(query).unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+        return self.head(torch.cat([readout, query_map], dim=2).flatten(0, 1))
+
+    def decode(
+        self,
+        query: QueryFeatures,
+        skips: Skips,
+        readout: Tensor,
+        previous_masks: Tensor | None,
+    ) -> ObjectMaps:
+        logits = self.decoder(self.embed(query, readout), skips)
+        return ObjectMaps(logits.unflatten(0, readout.shape[:2]))
