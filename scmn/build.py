@@ -1,0 +1,80 @@
+"""The one constructor of models: registry + weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scmn.errors import InputError, nearest_name
+from scmn.networks.backbones import BACKBONES
+from scmn.networks.base import MemoryNetwork, ModelDescription
+from scmn.networks.registry import MODELS
+from scmn.pretrained_backbones import load_pretrained_backbones
+from scmn.weights import load_weights, read_weights
+
+
+def build_model(
+    name: str,
+    *,
+    backbone: str | None = None,
+    weights: str | Path | None = None,
+    pretrained_backbone: bool = False,
+    **switches: Any,
+) -> MemoryNetwork:
+    """Build a network in evaluation mode, on the CPU.
+
+    Args:
+        name: one of ``list_models()``.
+        backbone: trunk of the encoders, a name of ``scmn.networks.backbones.BACKBONES`` (None: the
+            model's own).
+        weights: file of weights: a published STM or STCN file, or one of ours. What our file says
+            of the network's settings holds unless ``switches`` say otherwise.
+        pretrained_backbone: start the trunks from ImageNet weights (downloaded once).
+        **switches: further arguments of the network, such as ``spatial_constraint=False``.
+
+    Raises:
+        InputError: an unknown name, backbone or switch, or weights that do not fit.
+    """
+    if name not in MODELS:
+        known = ", ".join(sorted(MODELS))
+        raise InputError(f"unknown model '{name}'{nearest_name(name, MODELS)}; known: {known}")
+    if weights is not None and pretrained_backbone:
+        raise InputError("weights replace pretrained_backbone: give one of the two")
+    entry = MODELS[name]
+    file = None if weights is None else read_weights(weights)
+    settings = dict(entry.settings)
+    if file is not None and file.description is not None:
+        if file.description.name != name:
+            raise InputError(
+                f"{file.path} holds weights of '{file.description.name}', not of '{name}'"
+            )
+        settings.update(file.description.settings)
+    settings.update(switches)
+    if backbone is not None:
+        settings["backbone"] = backbone
+    _check_settings(name, settings)
+    try:
+        network = entry.network(**settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"model '{name}': {error}") from error
+    network.description = ModelDescription(name, settings)
+    if file is not None:
+        load_weights(network, file)
+    if pretrained_backbone:
+        load_pretrained_backbones(network)
+    return network.eval()
+
+
+def _check_settings(name: str, settings: dict[str, Any]) -> None:
+    known = MODELS[name].setting_names
+    for setting, value in settings.items():
+        if setting not in known:
+            raise InputError(
+                f"model '{name}' has no setting '{setting}'{nearest_name(setting, known)}; "
+                f"it has: {', '.join(known)}"
+            )
+        if setting.endswith("backbone") and value not in BACKBONES:
+            raise InputError(
+                f"unknown backbone '{value}'{nearest_name(str(value), BACKBONES)}; "
+                f"known: {', '.join(BACKBONES)}"
+            )

@@ -1,0 +1,164 @@
+"""Files of weights <-> networks: our own, and the published STM and STCN.
+
+Nothing but tensors and plain data is ever loaded (``weights_only=True`` or safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scmn.errors import InputError
+from scmn.networks.base import MemoryNetwork, ModelDescription
+from scmn.published_weights import convert_published, published_network
+
+NAMES_SHOWN = 3
+"""How many tensors an error names before it counts the rest."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file's tensors under our names."""
+
+    path: Path
+    state: dict[str, Tensor]
+    description: ModelDescription | None
+    """Which model they are of, where the file says so."""
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Read a file of weights.
+
+    Accepted are a published STM or STCN file, our ``.safetensors``, our training checkpoint, and a
+    plain state dict of ours.
+
+    Raises:
+        InputError: the file is missing, damaged, no file of weights, or holds pickled objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"weights file not found: {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = _load_tensors_only(path)
+    description = None
+    if isinstance(content.get("model"), Mapping):
+        if "description" in content:
+            description = _description(path, content["description"])
+        content = content["model"]
+    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} is not a file of weights: expected a state dict of tensors")
+    network = published_network(content)
+    if network is None:
+        return WeightsFile(path, dict(content), description)
+    return WeightsFile(
+        path, convert_published(content, network), ModelDescription(network, settings={})
+    )
+
+
+def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
+    """Load ``file`` into ``network``; InputError names the tensors that differ."""
+    own = network.state_dict()
+    missing = [n for n in own if n not in file.state and not n.endswith("num_batches_tracked")]
+    unknown = [name for name in file.state if name not in own]
+    differing = [
+        f"{name} {tuple(file.state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in file.state and file.state[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{label} {_first(names)}"
+        for label, names in (("lacks", missing), ("has unknown", unknown), ("has", differing))
+        if names
+    ]
+    if problems:
+        raise InputError(
+            f"{file.path} does not fit {type(network).__name__}: it {'; it '.join(problems)}"
+        )
+    network.load_state_dict({**own, **file.state})
+
+
+def save_weights(
+    network: MemoryNetwork, path: str | Path, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write ``network`` as ``.safetensors`` with its description in the metadata, atomically.
+
+    Args:
+        network: a network that ``build_model`` made.
+        path: where to write.
+        dtype: data type of the floating-point tensors (None: as they are).
+    """
+    if network.description is None:
+        raise ValueError("only a network that build_model made knows what it is")
+    state = {
+        name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {
+        "format": "scmn",
+        "description": json.dumps(
+            {"name": network.description.name, "settings": dict(network.description.settings)}
+        ),
+    }
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.partial")
+    save_file(state, temporary, metadata=metadata)
+    os.replace(temporary, path)
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+    if "description" not in metadata:
+        return WeightsFile(path, state, None)
+    try:
+        description = json.loads(metadata["description"])
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: its metadata 'description' is not JSON: {error}") from error
+    return WeightsFile(path, state, _description(path, description))
+
+
+def _load_tensors_only(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} refused: it is damaged or holds pickled objects other than tensors, "
+            "which could run code when loaded"
+        ) from error
+    except (RuntimeError, EOFError, BadZipFile, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a file of weights: {_line(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a file of weights: it holds a {type(content).__name__}")
+    return content
+
+
+def _description(path: Path, content: Any) -> ModelDescription:
+    if not isinstance(content, Mapping) or not {"name", "settings"} <= set(content):
+        raise InputError(f"{path}: its description lacks 'name' and 'settings'")
+    return ModelDescription(str(content["name"]), dict(content["settings"]))
+
+
+def _first(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    rest = len(names) - NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
