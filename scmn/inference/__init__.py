@@ -1,0 +1,1 @@
+"""Streaming inference: memory, segmenter, test-time augmentation."""
