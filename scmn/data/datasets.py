@@ -1,0 +1,109 @@
+"""The data sets of evaluation by name: where their sequences lie, how they are run and scored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from scmn.data.davis import davis_sequences
+from scmn.data.mose import mose_sequences
+from scmn.data.sequences import VideoSequence
+from scmn.data.youtube_vos import youtube_vos_sequences
+from scmn.errors import InputError, nearest_name
+
+Protocol = Literal["davis", "youtube"]
+Archive = Literal["sequences", "annotations"]
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """How a data set is read, run and scored, wherever it lies."""
+
+    split: str
+    """The split's name in the names of result files."""
+    read: Callable[..., tuple[VideoSequence, ...]]
+    """``read(root, names=None)`` returns the sequences, or those in ``names``."""
+    protocol: Protocol
+    """Scoring: the first and last frame left out (davis), or from an object's first appearance."""
+    size: int | None = None
+    """The shorter side at which frames are segmented (None: as they are stored)."""
+    archive: Archive | None = None
+    """The zip for the server: sequence folders at its root, or in ``Annotations/``; or none."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that was found on disk; see ``DatasetEntry`` for the fields."""
+
+    name: str
+    split: str
+    sequences: tuple[VideoSequence, ...]
+    protocol: Protocol
+    size: int | None
+    archive: Archive | None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether results can be scored here: every sequence has label maps beyond the given."""
+        return all(
+            any(index not in sequence.given_objects for index in sequence.annotation_paths)
+            for sequence in self.sequences
+        )
+
+
+def _davis(year: int, split: str) -> DatasetEntry:
+    # The label maps of the challenge splits are kept by the server.
+    archive: Archive | None = "sequences" if split.startswith("test-") else None
+    read = partial(davis_sequences, year=year, split=split)
+    return DatasetEntry(split, read, protocol="davis", archive=archive)
+
+
+_YOUTUBE_VOS_VAL = DatasetEntry(
+    "val",
+    partial(youtube_vos_sequences, split="valid"),
+    protocol="youtube",
+    size=480,
+    archive="annotations",
+)
+_MOSE_VAL = DatasetEntry(
+    "val",
+    partial(mose_sequences, split="valid"),
+    protocol="youtube",
+    size=480,
+    archive="sequences",
+)
+
+DATASETS: Mapping[str, DatasetEntry] = {
+    "davis2016-val": _davis(2016, "val"),
+    "davis2016-train": _davis(2016, "train"),
+    "davis2017-val": _davis(2017, "val"),
+    "davis2017-train": _davis(2017, "train"),
+    "davis2017-test-dev": _davis(2017, "test-dev"),
+    "youtube-vos-2018-val": _YOUTUBE_VOS_VAL,
+    "youtube-vos-2019-val": _YOUTUBE_VOS_VAL,
+    "mose-val": _MOSE_VAL,
+    "lvos-val": _MOSE_VAL,
+}
+"""Any other split of DAVIS is ``davis2016-<split>`` or ``davis2017-<split>``."""
+
+
+def open_dataset(name: str, root: Path, sequences: Collection[str] | None = None) -> Dataset:
+    """Find the data set ``name`` in the folder ``root``, whole or only the named ``sequences``.
+
+    Raises InputError if the name is unknown, or if a folder, split, sequence or frame is missing.
+    """
+    entry = DATASETS.get(name)
+    if entry is None:
+        match = re.fullmatch(r"davis(2016|2017)-([\w-]+)", name)
+        if match is None:
+            raise InputError(
+                f"unknown data set '{name}'{nearest_name(name, DATASETS)}; known are "
+                f"{', '.join(DATASETS)} and any split as davis2016-<split> or davis2017-<split>"
+            )
+        entry = _davis(int(match[1]), match[2])
+    found = entry.read(root, names=sequences)
+    return Dataset(name, entry.split, found, entry.protocol, entry.size, entry.archive)

@@ -1,0 +1,76 @@
+"""Image files: reading one frame, listing a folder of frames in time order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from scmn.errors import InputError
+
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""Compared without case."""
+
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image file as uint8 (H, W, 3), RGB.
+
+    Greyscale and palette images become RGB, alpha is dropped. A camera's EXIF orientation is
+    applied, as viewers and OpenCV do, so that the image stands as its mask was painted.
+
+    Raises InputError if the file is missing, truncated, corrupt, or not of 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in _EIGHT_BIT_MODES:
+                raise InputError(f"image {path} has mode {image.mode}; expected 8 bits per channel")
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.array(image.convert("RGB"))
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"image {path} does not exist") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"image {path} cannot be read: {error}") from error
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """Return the image files of a folder in time order: numbers in names count as numbers.
+
+    Hidden files and other kinds of files are left out; names may be any.
+
+    Raises InputError if the folder is missing, has no image, or has two images of one stem, which
+    would be one and the same frame.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; expected a folder of images")
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
+    ]
+    if not paths:
+        extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
+        raise InputError(f"{folder} holds no image; expected files with {extensions}")
+    paths.sort(key=lambda path: natural_order(path.name))
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{folder} has two images for the frame '{path.stem}': {other.name} and "
+                f"{path.name}; remove one"
+            )
+    return tuple(paths)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Return a sort key that puts frame2 before frame10; equal numbers (1, 01) go by spelling."""
+    parts = re.split(r"([0-9]+)", name)
+    # re.split alternates: text at even places, numbers at odd ones.
+    return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)], name

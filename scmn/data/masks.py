@@ -1,0 +1,181 @@
+"""Label maps: palette PNG in and out, object ids, one-hot masks.
+
+A label map is uint8 (H, W): 0 background, 1..254 object ids exactly as the file has them (they need
+not be consecutive), 255 void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
+
+VOID = 255
+"""Label of pixels that belong to nothing: neither background nor an object."""
+MAX_OBJECT_ID = 254
+MAX_GREY_ID = 64
+"""Highest value that a greyscale file may hold for its values to be taken as object ids."""
+
+_RLE_COMPRESSION = 3  # zlib's Z_RLE: for label maps the fastest strategy, and smaller files
+_NAMED_VALUES = 6
+
+
+@cache
+def davis_palette() -> np.ndarray:
+    """Return the palette of DAVIS and PASCAL VOC, uint8 (256, 3) RGB; all its colours differ.
+
+    The bits of the index are dealt out to red, green and blue in turn, highest colour bit first.
+    """
+    index = np.arange(256)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    for position in range(8):
+        for channel in range(3):
+            bit = (index >> (3 * position + channel)) & 1
+            palette[:, channel] |= (bit << (7 - position)).astype(np.uint8)
+    palette.setflags(write=False)
+    return palette
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """Read a label map, uint8 (H, W).
+
+    - Palette image: its indices, whatever the palette.
+    - 1-bit image: 0 and 1.
+    - Greyscale (alpha is ignored): black and white alone are 0 and 1, as in DAVIS 2016; values
+      that are all at most ``MAX_GREY_ID`` are ids. Anything else looks like an antialiased mask,
+      whose grey edge would become hundreds of objects.
+    - RGB (alpha is ignored): black and white alone are 0 and 1; otherwise every colour must be one
+      of ``davis_palette()`` and stands for its index.
+
+    Raises InputError if the file is missing, corrupt, or not a label map by these rules.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            pixels = np.asarray(image)
+    except FileNotFoundError as error:
+        raise InputError(f"mask {path} does not exist") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"mask {path} cannot be read: {error}") from error
+    if mode == "P":
+        return pixels.astype(np.uint8)
+    if mode == "PA":
+        return pixels[..., 0].astype(np.uint8)
+    if mode == "1":
+        return pixels.astype(np.uint8)
+    if mode in ("L", "LA", "I", "I;16", "I;16B", "I;16L"):
+        return _ids_from_grey(pixels[..., 0] if mode == "LA" else pixels, path)
+    if mode in ("RGB", "RGBA"):
+        return _ids_from_colours(pixels[..., :3], path)
+    raise InputError(f"mask {path} has mode {mode}; expected a palette PNG with object ids")
+
+
+def _ids_from_grey(grey: np.ndarray, path: Path) -> np.ndarray:
+    values = np.unique(grey)
+    white = 65535 if values[-1] == 65535 else 255
+    if np.isin(values, (0, white)).all():
+        return (grey == white).astype(np.uint8)
+    if values[0] >= 0 and values[-1] <= MAX_GREY_ID:
+        return grey.astype(np.uint8)
+    raise InputError(
+        f"mask {path} is greyscale with values {_some(values)}, like an antialiased mask; "
+        f"expected a palette PNG with object ids (or 0 and 255 alone, or ids up to {MAX_GREY_ID})"
+    )
+
+
+def _ids_from_colours(rgb: np.ndarray, path: Path) -> np.ndarray:
+    codes = _colour_codes(rgb)
+    colours, positions = np.unique(codes, return_inverse=True)
+    if np.isin(colours, (0, 0xFFFFFF)).all():
+        return (codes == 0xFFFFFF).astype(np.uint8)
+    palette = _colour_codes(davis_palette())
+    order = np.argsort(palette)
+    places = np.searchsorted(palette, colours, sorter=order).clip(max=len(palette) - 1)
+    ids = order[places]
+    unknown = colours[palette[ids] != colours]
+    if unknown.size:
+        names = _some([f"#{colour:06x}" for colour in unknown])
+        raise InputError(
+            f"mask {path} is RGB with colours that the DAVIS palette does not have: {names}; "
+            "expected a palette PNG with object ids"
+        )
+    return ids[positions].reshape(codes.shape).astype(np.uint8)
+
+
+def _colour_codes(rgb: np.ndarray) -> np.ndarray:
+    """Pack uint8 (..., 3) into one integer 0xRRGGBB each, uint32 (...)."""
+    red, green, blue = np.moveaxis(rgb.astype(np.uint32), -1, 0)
+    return (red << 16) | (green << 8) | blue
+
+
+def _some(values: Sequence[object] | np.ndarray) -> str:
+    text = ", ".join(str(value) for value in values[:_NAMED_VALUES])
+    more = len(values) - _NAMED_VALUES
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def write_label_map(path: Path, labels: np.ndarray) -> None:
+    """Write uint8 (H, W) as a PNG with the DAVIS palette, whole or not at all.
+
+    Raises InputError if the file cannot be written.
+    """
+    if labels.dtype != np.uint8 or labels.ndim != 2:
+        raise ValueError(f"a label map is uint8 (H, W), not {labels.dtype} {labels.shape}")
+    image = Image.fromarray(labels)
+    image.putpalette(davis_palette().tobytes())  # turns mode L into P, pixels unchanged
+    with atomic_path(path) as temporary:
+        image.save(temporary, "PNG", compress_level=1, compress_type=_RLE_COMPRESSION)
+
+
+def object_ids(labels: np.ndarray) -> tuple[int, ...]:
+    """Return the ids in a label map, sorted, without background and void."""
+    present = np.bincount(labels.ravel(), minlength=256) > 0
+    return tuple(int(value) for value in np.flatnonzero(present[: MAX_OBJECT_ID + 1]) if value)
+
+
+def keep_objects(labels: np.ndarray, ids: Iterable[int]) -> np.ndarray:
+    """Return a copy with every object that is not in ``ids`` made background; void stays."""
+    table = np.zeros(256, dtype=np.uint8)
+    kept = [VOID, *ids]
+    table[kept] = kept
+    return table[labels]
+
+
+def to_one_hot(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Return one mask per id, in the order of ``ids``: bool (N, H, W)."""
+    return labels[None] == np.asarray(ids, dtype=np.uint8)[:, None, None]
+
+
+def from_one_hot(masks: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Join bool masks (N, H, W) into a label map; where they overlap, the first of ``ids`` wins."""
+    labels = np.zeros(masks.shape[1:], dtype=np.uint8)
+    for mask, object_id in reversed(list(zip(masks, ids, strict=True))):
+        labels[mask] = object_id
+    return labels
+
+
+def check_size(labels: np.ndarray, size: tuple[int, ...], path: Path) -> None:
+    """Raise InputError unless a label map read from ``path`` has its frame's size (H, W)."""
+    if labels.shape != tuple(size):
+        (height, width), (frame_height, frame_width) = labels.shape, size
+        raise InputError(
+            f"mask {path} is {width}x{height} pixels but its frame is {frame_width}x{frame_height};"
+            " a mask must have the size of its frame"
+        )
+
+
+def require_objects(labels: np.ndarray, path: Path) -> tuple[int, ...]:
+    """Return ``object_ids(labels)``; InputError if a label map read from ``path`` has none."""
+    ids = object_ids(labels)
+    if not ids:
+        raise InputError(
+            f"mask {path} has no object: its only values are {_some(np.unique(labels))}; "
+            f"expected object ids 1..{MAX_OBJECT_ID}"
+        )
+    return ids

@@ -1,0 +1,103 @@
+"""A video sequence: lazily read frames, label maps by frame, and which of them are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from scmn.data.images import read_image
+from scmn.data.masks import VOID, check_size, keep_objects, read_label_map
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame on its way into a segmenter."""
+
+    index: int
+    name: str
+    """The file's stem; the mask that is written for the frame is ``<name>.png``."""
+    image: np.ndarray
+    """uint8 (H, W, 3), RGB."""
+    labels: np.ndarray | None
+    """The label map that is given on this frame, uint8 (H, W), or None."""
+
+
+class FrameSource(Protocol):
+    """What evaluation needs of a video, whether it lies on disk as frames or as a video file."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in time order; only one is held at a time."""
+        ...
+
+    def is_written(self, frame_name: str) -> bool:
+        """Whether the data set's protocol asks for the mask of this frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class VideoSequence:
+    """A sequence of image files with label maps for some or all of its frames.
+
+    Nothing is read before it is asked for. Object ids are those of the files.
+    """
+
+    name: str
+    image_paths: tuple[Path, ...]
+    annotation_paths: Mapping[int, Path] = field(default_factory=dict)
+    """Frame index -> label map file, for every frame that has one."""
+    given_objects: Mapping[int, tuple[int, ...] | None] = field(default_factory=dict)
+    """Frame index -> ids that the segmenter is given there (None: all that the file holds)."""
+    written_frames: frozenset[str] | None = None
+    """Names of the frames whose masks are written (None: every frame)."""
+    merge_objects: bool = False
+    """DAVIS 2016: every id above 0 is the one object 1."""
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        return tuple(path.stem for path in self.image_paths)
+
+    def image(self, index: int) -> np.ndarray:
+        """Return frame ``index`` as uint8 (H, W, 3) RGB; InputError where it cannot be read."""
+        return read_image(self.image_paths[index])
+
+    def annotation(self, index: int) -> np.ndarray:
+        """Return the label map of frame ``index``, uint8 (H, W), with the ids of the file.
+
+        Raises InputError if the file cannot be read as a label map, KeyError if there is none.
+        """
+        labels = read_label_map(self.annotation_paths[index])
+        if self.merge_objects:
+            labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
+        return labels
+
+    def given_labels(self, index: int) -> np.ndarray | None:
+        """Return the label map that is given on frame ``index``: only the objects given there."""
+        if index not in self.given_objects:
+            return None
+        labels = self.annotation(index)
+        objects = self.given_objects[index]
+        return labels if objects is None else keep_objects(labels, objects)
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in time order; InputError if a mask's size is not its frame's."""
+        for index, name in enumerate(self.frame_names):
+            image = self.image(index)
+            labels = self.given_labels(index)
+            if labels is not None:
+                check_size(labels, image.shape[:2], self.annotation_paths[index])
+            yield Frame(index, name, image, labels)
+
+    def is_written(self, frame_name: str) -> bool:
+        return self.written_frames is None or frame_name in self.written_frames

@@ -1,0 +1,231 @@
+"""Video files: frames in, decoded one at a time; overlay videos out, which play in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from scmn.data.atomic import temporary_beside
+from scmn.data.folder import place_masks
+from scmn.data.layout import check_sequence_name
+from scmn.data.masks import check_size, read_label_map
+from scmn.data.sequences import Frame
+from scmn.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_FALLBACK_RATE = Fraction(25)
+
+
+class VideoFile:
+    """A video file as a source of frames, named 00000, 00001, ... in time order.
+
+    ``masks`` are placed as in a folder of frames: a single one belongs to the first frame unless
+    its stem names another. Frames are turned as the file's display matrix says, by quarter turns;
+    non-square pixels are left as they are.
+
+    Raises InputError if the file is missing, is no video, or has no frame, or if a mask cannot be
+    used.
+    """
+
+    def __init__(
+        self, path: Path, masks: Path | Iterable[Path], *, name: str | None = None
+    ) -> None:
+        self.path = path
+        self.name = path.stem if name is None else name
+        check_sequence_name(self.name, path)
+        with _open_video(path) as container:
+            stream = container.streams.video[0]
+            self.frame_rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
+            self._length = stream.frames or _count_packets(container, stream, path)
+        if not self._length:
+            raise InputError(f"video {path} has no frame")
+        frame_names = [_frame_name(index) for index in range(self._length)]
+        self._masks = place_masks(masks, frame_names, path)
+
+    def __len__(self) -> int:
+        """Return the number of frames that the file announces."""
+        return self._length
+
+    def is_written(self, frame_name: str) -> bool:
+        return True
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames; only one is held at a time.
+
+        Raises InputError if a frame cannot be decoded, if the size changes on the way, or if a
+        mask's size is not its frame's.
+        """
+        size: tuple[int, ...] | None = None
+        index = -1
+        for index, image in enumerate(self._images()):
+            size = size or image.shape[:2]
+            if image.shape[:2] != size:
+                raise InputError(
+                    f"video {self.path} changes its size at frame {index}: "
+                    f"{image.shape[1]}x{image.shape[0]} after {size[1]}x{size[0]}"
+                )
+            labels = None
+            if index in self._masks:
+                labels = read_label_map(self._masks[index])
+                check_size(labels, size, self._masks[index])
+            yield Frame(index, _frame_name(index), image, labels)
+        if index < 0:
+            raise InputError(f"video {self.path} has no frame that can be decoded")
+        if index + 1 < self._length:
+            logger.warning(
+                "video %s announces %d frames but ends after %d", self.path, self._length, index + 1
+            )
+
+    def _images(self) -> Iterator[np.ndarray]:
+        decoded = 0
+        with _open_video(self.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            frames = container.decode(stream)
+            while True:
+                try:
+                    frame = next(frames, None)
+                    image = None if frame is None else _upright(frame)
+                except (av.error.FFmpegError, OSError, ValueError) as error:
+                    raise InputError(
+                        f"video {self.path} cannot be decoded at frame {decoded}: {_reason(error)}"
+                    ) from error
+                if image is None:
+                    return
+                yield image
+                decoded += 1
+
+
+def _frame_name(index: int) -> str:
+    return f"{index:05d}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what FFmpeg says without its error number and function name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+@contextlib.contextmanager
+def _open_video(path: Path) -> Iterator[InputContainer]:
+    if not path.is_file():
+        raise InputError(f"video {path} does not exist")
+    try:
+        # An absolute path, for FFmpeg takes "a:b.mp4" for a protocol.
+        container = av.open(str(path.resolve()), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be opened as a video: {_reason(error)}") from error
+    with container:
+        if not container.streams.video:
+            raise InputError(f"{path} has no video stream")
+        yield container
+
+
+def _count_packets(container: InputContainer, stream: VideoStream, path: Path) -> int:
+    """Count the frames of a container that does not say how many it holds (Matroska)."""
+    try:
+        packets = container.demux(stream)
+        return sum(1 for packet in packets if packet.size and not packet.is_discard)
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(f"video {path} cannot be read: {_reason(error)}") from error
+
+
+def _upright(frame: VideoFrame) -> np.ndarray:
+    image = frame.to_ndarray(format="rgb24")
+    quarter_turns = round(frame.rotation / 90)  # counterclockwise, as in np.rot90
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+class VideoWriter:
+    """Write frames to an H.264 MP4 file that plays in a browser.
+
+    A context manager; the file appears at ``path`` when the block succeeds and not before. H.264
+    in yuv420p wants even sizes: an odd one gets its last row or column twice.
+
+        with VideoWriter(path, frame_rate=24) as writer:
+            writer.write(image)
+    """
+
+    def __init__(self, path: Path, *, frame_rate: Fraction | float, quality: int = 20) -> None:
+        """``quality`` is x264's constant rate factor: 0 is lossless, 23 its default, 51 worst."""
+        self.path = path
+        self._temporary = temporary_beside(path)
+        self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
+        self._quality = quality
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._size: tuple[int, ...] = ()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def write(self, image: np.ndarray) -> None:
+        """Append a frame, uint8 (H, W, 3) RGB, of the first frame's size.
+
+        Raises InputError if the file cannot be written.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"a frame is uint8 (H, W, 3), not {image.dtype} {image.shape}")
+        height, width = image.shape[:2]
+        try:
+            if self._stream is None or self._container is None:
+                self._container, self._stream = self._open(width + width % 2, height + height % 2)
+                self._size = image.shape
+            if image.shape != self._size:
+                raise ValueError(f"frame of shape {image.shape} in a video of {self._size}")
+            even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            frame = VideoFrame.from_ndarray(even, format="rgb24")
+            self._container.mux(self._stream.encode(frame))
+        except (av.error.FFmpegError, OSError) as error:
+            raise InputError(f"cannot write {self.path}: {_reason(error)}") from error
+
+    def _open(self, width: int, height: int) -> tuple[OutputContainer, VideoStream]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        container = av.open(
+            str(self._temporary.absolute()),
+            mode="w",
+            format="mp4",
+            container_options={"movflags": "+faststart"},  # plays before it is wholly loaded
+        )
+        stream = container.add_stream(
+            "libx264", rate=self._frame_rate, options={"crf": str(self._quality)}
+        )
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        return container, stream
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            # Left over only after a failure: half a file.
+            with contextlib.suppress(OSError, av.error.FFmpegError):
+                if self._container is not None:
+                    self._container.close()
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._stream is None or self._container is None:
+            raise InputError(f"cannot write {self.path}: the video has no frame")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._temporary.replace(self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise InputError(f"cannot write {self.path}: {_reason(error)}") from error

@@ -1,0 +1,214 @@
+"""Label maps: which files are accepted, what is read from them, and what is written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from scmn.data.masks import (
+    VOID,
+    check_size,
+    davis_palette,
+    from_one_hot,
+    keep_objects,
+    object_ids,
+    read_label_map,
+    require_objects,
+    to_one_hot,
+    write_label_map,
+)
+from scmn.errors import InputError
+
+LABELS = np.array([[0, 1, 7], [254, 0, 255]], dtype=np.uint8)
+label_maps = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
+reuse_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def saved(folder: Path, pixels: np.ndarray, mode: str | None = None, name: str = "m.png") -> Path:
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(folder / name)
+    return folder / name
+
+
+def test_palette_is_that_of_davis() -> None:
+    palette = davis_palette()
+    assert palette[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    assert palette[VOID].tolist() == [224, 224, 192]
+    assert len(np.unique(palette, axis=0)) == 256
+
+
+@reuse_folder
+@given(labels=label_maps)
+def test_written_label_map_is_read_back(tmp_path: Path, labels: np.ndarray) -> None:
+    path = tmp_path / "new" / "m.png"
+    write_label_map(path, labels)
+    assert np.array_equal(read_label_map(path), labels)
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        assert image.getpalette() == davis_palette().ravel().tolist()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.png"
+    write_label_map(path, LABELS)
+
+    def half_then_full(self: Image.Image, target: Path, *args: object, **kwargs: object) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", half_then_full)
+    with pytest.raises(InputError, match=r"cannot write .*m\.png: No space left"):
+        write_label_map(path, LABELS[:, :2])
+    assert list(tmp_path.iterdir()) == [path]
+    assert np.array_equal(read_label_map(path), LABELS)
+
+
+def test_another_palette_does_not_matter(tmp_path: Path) -> None:
+    image = Image.fromarray(LABELS)
+    image.putpalette(np.arange(768).astype(np.uint8).tobytes())
+    image.save(tmp_path / "m.png")
+    assert np.array_equal(read_label_map(tmp_path / "m.png"), LABELS)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
+def test_black_and_white_is_one_object(tmp_path: Path, mode: str) -> None:
+    mask = np.array([[0, 1, 1], [0, 0, 1]], dtype=np.uint8)
+    path = saved(tmp_path, mask * 255, mode)
+    with Image.open(path) as image:
+        assert image.mode == mode
+    assert np.array_equal(read_label_map(path), mask)
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_black_and_white_of_16_bits(tmp_path: Path, white: int) -> None:
+    mask = np.array([[0, 1], [1, 0]], dtype=np.uint16)
+    assert np.array_equal(read_label_map(saved(tmp_path, mask * np.uint16(white))), mask)
+
+
+def test_transparency_is_ignored(tmp_path: Path) -> None:
+    grey_alpha = np.array([[[255, 0], [255, 255], [0, 90]]], dtype=np.uint8)
+    image = Image.merge("LA", [Image.fromarray(grey_alpha[..., part]) for part in (0, 1)])
+    image.save(tmp_path / "m.png")
+    assert read_label_map(tmp_path / "m.png").tolist() == [[1, 1, 0]]
+
+
+def test_small_grey_values_are_ids(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 2], [5, 64, 0]], dtype=np.uint8)
+    assert np.array_equal(read_label_map(saved(tmp_path, labels)), labels)
+
+
+@pytest.mark.parametrize("values", [[0, 3, 255], [0, 100, 200], [0, 128], [1, 2, 255]])
+def test_grey_edges_are_refused_by_value(tmp_path: Path, values: list[int]) -> None:
+    path = saved(tmp_path, np.array([values], dtype=np.uint8))
+    named = ", ".join(map(str, values))
+    with pytest.raises(
+        InputError, match=rf"m\.png is greyscale with values {named}, .*palette PNG"
+    ):
+        read_label_map(path)
+
+
+def test_antialiased_circle_is_refused(tmp_path: Path) -> None:
+    y, x = np.mgrid[:40, :40]
+    soft = np.clip(12 - np.hypot(y - 20, x - 20), 0, 1)
+    for mode in ("L", "RGB"):
+        path = saved(tmp_path, (soft * 255).astype(np.uint8), mode)
+        with pytest.raises(InputError, match="more"):
+            read_label_map(path)
+
+
+@reuse_folder
+@given(labels=label_maps, alpha=st.booleans())
+def test_davis_colours_are_looked_up(tmp_path: Path, labels: np.ndarray, alpha: bool) -> None:
+    path = saved(tmp_path, davis_palette()[labels], "RGBA" if alpha else None)
+    assert np.array_equal(read_label_map(path), labels)
+
+
+def test_other_colours_are_named(tmp_path: Path) -> None:
+    rgb = np.array([[[0, 0, 0], [128, 0, 0], [129, 0, 0], [255, 255, 255]]], dtype=np.uint8)
+    with pytest.raises(InputError, match=r"RGB .*: #810000, #ffffff; expected a palette PNG"):
+        read_label_map(saved(tmp_path, rgb))
+
+
+def test_other_modes_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, LABELS, "CMYK", "m.tif")
+    with pytest.raises(InputError, match="mode CMYK"):
+        read_label_map(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.png does not exist"):
+        read_label_map(tmp_path / "none.png")
+
+
+@reuse_folder
+@given(data=st.data())
+def test_damaged_file_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(LABELS, (4, 4))).convert("P").save(buffer, "PNG")
+    content = bytearray(buffer.getvalue())
+    position = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content = content[:position]
+    else:
+        content[position] ^= data.draw(st.integers(1, 255))
+    path = tmp_path / "m.png"
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):  # any other error fails the test
+        labels = read_label_map(path)
+        assert labels.dtype == np.uint8
+        assert labels.ndim == 2
+
+
+def test_truncated_file_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "m.png"
+    write_label_map(path, rng.integers(0, 255, (50, 50), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_label_map(path)
+
+
+def test_ids_leave_out_background_and_void() -> None:
+    assert object_ids(LABELS) == (1, 7, 254)
+    assert object_ids(np.zeros((2, 2), dtype=np.uint8)) == ()
+
+
+def test_kept_objects_keep_their_ids_and_void_stays() -> None:
+    assert keep_objects(LABELS, [7]).tolist() == [[0, 0, 7], [0, 0, 255]]
+    assert keep_objects(LABELS, object_ids(LABELS)).tolist() == LABELS.tolist()
+
+
+@given(labels=label_maps)
+def test_one_hot_round_trip(labels: np.ndarray) -> None:
+    ids = object_ids(labels)
+    masks = to_one_hot(labels, ids)
+    assert masks.shape == (len(ids), *labels.shape)
+    assert masks.dtype == bool
+    assert np.array_equal(from_one_hot(masks, ids), np.where(labels == VOID, 0, labels))
+
+
+def test_first_object_wins_where_masks_overlap() -> None:
+    masks = np.array([[[True, True, False]], [[False, True, False]]])
+    assert from_one_hot(masks, (9, 4)).tolist() == [[9, 9, 0]]
+    assert from_one_hot(masks[::-1], (4, 9)).tolist() == [[9, 4, 0]]
+
+
+def test_size_is_checked_and_both_are_named() -> None:
+    check_size(LABELS, (2, 3), Path("m.png"))
+    with pytest.raises(InputError, match=r"m\.png is 3x2 pixels but its frame is 20x10"):
+        check_size(LABELS, (10, 20), Path("m.png"))
+
+
+def test_mask_without_object_is_refused() -> None:
+    assert require_objects(LABELS, Path("m.png")) == (1, 7, 254)
+    with pytest.raises(InputError, match=r"m\.png has no object: its only values are 0, 255"):
+        require_objects(np.array([[0, 255]], dtype=np.uint8), Path("m.png"))

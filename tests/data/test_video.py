@@ -1,0 +1,203 @@
+"""Video files as sources of frames, and overlay videos."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from scmn.data.masks import object_ids, write_label_map
+from scmn.data.video import VideoFile, VideoWriter
+from scmn.errors import InputError
+
+
+def picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A smooth picture that tells its index: coarse enough to survive compression."""
+    image = np.full((height, width, 3), 40, dtype=np.uint8)
+    image[: height // 2, : width // 2] = (200, 20 + 20 * index, 60)
+    return image
+
+
+def write_video(path: Path, count: int = 6, size: tuple[int, int] = (48, 64)) -> Path:
+    with VideoWriter(path, frame_rate=12, quality=5) as writer:
+        for index in range(count):
+            writer.write(picture(index, *size))
+    return path
+
+
+def write_mask(path: Path, size: tuple[int, int] = (48, 64)) -> Path:
+    labels = np.zeros(size, dtype=np.uint8)
+    labels[:4, :4] = 3
+    write_label_map(path, labels)
+    return path
+
+
+def test_written_frames_are_read_back(tmp_path: Path) -> None:
+    mask = write_mask(tmp_path / "any.png")
+    video = VideoFile(write_video(tmp_path / "clip.mp4"), mask)
+    assert (video.name, len(video), video.frame_rate) == ("clip", 6, Fraction(12))
+    frames = list(video.frames())
+    assert [frame.name for frame in frames] == [f"{index:05d}" for index in range(6)]
+    for frame in frames:
+        assert frame.image.dtype == np.uint8
+        assert np.abs(frame.image.astype(int) - picture(frame.index)).mean() < 4
+        assert video.is_written(frame.name)
+    assert frames[0].labels is not None
+    assert object_ids(frames[0].labels) == (3,)
+    assert all(frame.labels is None for frame in frames[1:])
+    assert [frame.index for frame in video.frames()] == list(range(6))  # a second time
+
+
+def test_masks_name_their_frames(tmp_path: Path) -> None:
+    masks = [write_mask(tmp_path / f"{name}.png") for name in ("00004", "00001")]
+    video = VideoFile(write_video(tmp_path / "clip.mp4"), masks)
+    given = [frame.index for frame in video.frames() if frame.labels is not None]
+    assert given == [1, 4]
+    masks.append(write_mask(tmp_path / "00006.png"))
+    with pytest.raises(InputError, match=r"00006\.png belongs to no frame"):
+        VideoFile(video.path, masks)
+
+
+def test_container_that_does_not_say_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(7):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 0
+    video = VideoFile(path, write_mask(tmp_path / "m.png"))
+    assert len(video) == len(list(video.frames())) == 7
+
+
+def test_turned_video_is_set_upright(tmp_path: Path) -> None:
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
+        if not hasattr(stream, "set_display_rotation"):
+            pytest.skip("this PyAV cannot write a display matrix")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(90)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), format="rgb24")))
+        container.mux(stream.encode(None))
+    video = VideoFile(path, write_mask(tmp_path / "m.png", (64, 48)))
+    (frame,) = video.frames()
+    assert frame.image.shape == (64, 48, 3)
+    expected = np.rot90(picture(0))  # counterclockwise: the bright corner goes to the lower left
+    assert np.abs(frame.image.astype(int) - expected).mean() < 4
+
+
+def test_mask_of_another_size(tmp_path: Path) -> None:
+    video = VideoFile(write_video(tmp_path / "c.mp4"), write_mask(tmp_path / "m.png", (48, 62)))
+    with pytest.raises(InputError, match=r"m\.png is 62x48 pixels but its frame is 64x48"):
+        next(video.frames())
+
+
+def test_files_that_are_no_video(tmp_path: Path) -> None:
+    mask = write_mask(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"none\.mp4 does not exist"):
+        VideoFile(tmp_path / "none.mp4", mask)
+    for content in (b"", b"not a video at all" * 50):
+        (tmp_path / "bad.mp4").write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.mp4 cannot be opened as a video"):
+            VideoFile(tmp_path / "bad.mp4", mask)
+
+
+def test_audio_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match=r"sound\.wav has no video stream"):
+        VideoFile(path, write_mask(tmp_path / "m.png"))
+
+
+def test_damaged_video_is_refused_by_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4")
+    content = bytearray(path.read_bytes())
+    payload = content.index(b"mdat") + 4
+    content[payload:] = bytes(len(content) - payload)
+    path.write_bytes(content)
+    video = VideoFile(path, write_mask(tmp_path / "m.png"))
+    with pytest.raises(InputError, match=r"clip\.mp4 cannot be decoded at frame 0: Invalid data"):
+        list(video.frames())
+
+
+def test_shortened_video_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=12)
+    content = path.read_bytes()
+    payload = content.index(b"mdat")
+    path.write_bytes(content[: payload + (len(content) - payload) * 9 // 10])
+    video = VideoFile(path, write_mask(tmp_path / "m.png"))
+    count = len(list(video.frames()))
+    assert 0 < count < 12
+    assert f"announces 12 frames but ends after {count}" in caplog.text
+
+
+@pytest.mark.parametrize("size", [(47, 63), (48, 63), (47, 64)])
+def test_odd_sizes_are_padded_to_even(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = write_video(tmp_path / "odd.mp4", count=2, size=size)
+    frame = next(VideoFile(path, write_mask(tmp_path / "m.png")).frames())
+    assert frame.image.shape == (48, 64, 3)
+    assert np.abs(frame.image[: size[0], : size[1]].astype(int) - picture(0, *size)).mean() < 4
+
+
+def test_output_plays_in_a_browser(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "clip.mp4"
+    with VideoWriter(path, frame_rate=Fraction(30000, 1001)) as writer:
+        writer.write(picture(0))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == Fraction(30000, 1001)
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")  # starts before it is wholly loaded
+
+
+def test_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, frame_rate=10) as writer:
+        writer.write(picture(0))
+        assert not path.exists()
+    before = path.read_bytes()
+
+    def fail_on_the_way() -> None:
+        with VideoWriter(path, frame_rate=10) as writer:
+            writer.write(picture(1))
+            raise OSError("elsewhere")
+
+    with pytest.raises(OSError, match="elsewhere"):
+        fail_on_the_way()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_video_without_frames_or_with_changing_ones(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="the video has no frame"),
+        VideoWriter(tmp_path / "a.mp4", frame_rate=10),
+    ):
+        pass
+    with VideoWriter(tmp_path / "b.mp4", frame_rate=10) as writer:
+        writer.write(picture(0))
+        with pytest.raises(ValueError, match="in a video of"):
+            writer.write(picture(0, 50, 64))
+    assert list(tmp_path.iterdir()) == [tmp_path / "b.mp4"]
+
+
+def test_unwritable_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"cannot write .*clip\.mp4"),
+        VideoWriter(tmp_path / "file" / "clip.mp4", frame_rate=10) as writer,
+    ):
+        writer.write(picture(0))
