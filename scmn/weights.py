@@ -6,7 +6,6 @@ Nothing but tensors and plain data is ever loaded (``weights_only=True`` or safe
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.published_weights import convert_published, published_network
@@ -111,10 +111,8 @@ def save_weights(
             {"name": network.description.name, "settings": dict(network.description.settings)}
         ),
     }
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file(state, temporary, metadata=metadata)
-    os.replace(temporary, path)
+    with atomic_path(Path(path)) as temporary:
+        save_file(state, temporary, metadata=metadata)
 
 
 def _read_safetensors(path: Path) -> WeightsFile:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: several segmenters on flipped and scaled frames, merged by probability."""
+"""Test-time augmentation: segmenters on flipped and scaled frames, merged by probability."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ class Trunk(nn.Module):
     @property
     def first_convolution(self) -> nn.Conv2d:
         """The convolution that sees the image: the stem itself, or the first of a deep stem."""
-        return self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
+        convolution: Any = self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
+        return convolution
 
     def first_response(self, image: Tensor) -> Tensor:
         """Normalise ``image`` (B, 3, H, W) in [0, 1] and apply the first convolution."""

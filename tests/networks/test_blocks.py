@@ -1,0 +1,185 @@
+"""The networks' parts, one by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from scmn.networks.aggregation import soft_aggregation
+from scmn.networks.backbones import BACKBONES, Trunk
+from scmn.networks.decoder import Decoder, RefineBlock, ResidualBlock
+from scmn.networks.encoders import KeyValueProjection, MemoryEncoder
+from scmn.networks.fusion import FeatureFusion
+from scmn.networks.refinement import Refinement
+from scmn.networks.segmentation_head import SegmentationHead
+from scmn.networks.spatial_constraint import SpatialConstraint
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_trunk_strides_and_channels(backbone: str) -> None:
+    trunk = Trunk(backbone).eval()
+    features = trunk(torch.rand(1, 3, 64, 96))
+    maps = (features.stride4, features.stride8, features.stride16)
+    assert tuple(m.shape[1] for m in maps) == BACKBONES[backbone].channels
+    assert [tuple(m.shape[-2:]) for m in maps] == [(16, 24), (8, 12), (4, 6)]
+
+
+@pytest.mark.parametrize("backbone", ["resnest14", "resnest50"])
+def test_resnest_uses_split_attention(backbone: str) -> None:
+    names = {type(module).__name__ for module in Trunk(backbone).modules()}
+    assert {"SplAtConv2d", "rSoftMax"} <= names
+
+
+def test_unknown_backbone() -> None:
+    with pytest.raises(ValueError, match="resnet51"):
+        Trunk("resnet51")
+
+
+def test_trunk_names_are_those_of_the_classification_network() -> None:
+    network = BACKBONES["resnet18"].build()
+    assert set(Trunk("resnet18").state_dict()) <= set(network.state_dict())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", ["resnet18", "resnest14"])
+def test_memory_encoder_equals_a_convolution_of_five_channels(backbone: str) -> None:
+    torch.manual_seed(0)
+    encoder = MemoryEncoder(backbone).eval()
+    image = torch.rand(1, 3, 32, 48)
+    mask, others = torch.rand(1, 2, 32, 48), torch.rand(1, 2, 32, 48)
+    features = encoder(image, mask, others)
+
+    first = encoder.trunk.first_convolution
+    joined = nn.Conv2d(5, first.out_channels, first.kernel_size, first.stride, first.padding)
+    stems = (first.weight, encoder.object_stem.weight, encoder.others_stem.weight)
+    joined.weight.copy_(torch.cat(stems, dim=1))
+    joined.bias.zero_()
+    normalised = (image - encoder.trunk.mean) / encoder.trunk.std
+    for n in range(2):
+        stacked = torch.cat([normalised, mask[:, n : n + 1], others[:, n : n + 1]], dim=1)
+        expected = encoder.trunk.features(joined(stacked)).stride16
+        torch.testing.assert_close(features[n : n + 1], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_memory_encoder_without_masks_is_the_trunk() -> None:
+    encoder = MemoryEncoder("resnet18").eval()
+    image, nothing = torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    features = encoder(image, nothing, nothing)
+    torch.testing.assert_close(features, encoder.trunk(image).stride16)
+
+
+def test_key_value_projection() -> None:
+    key, value = KeyValueProjection(12, 4, 8)(torch.rand(2, 12, 3, 5))
+    assert key.shape == (2, 4, 3, 5)
+    assert value.shape == (2, 8, 3, 5)
+
+
+def test_segmentation_head_has_dilations_2_4_8() -> None:
+    head = SegmentationHead(12, 6)
+    convolutions = [m for m in head.branches if isinstance(m, nn.Conv2d)]
+    assert [c.dilation for c in convolutions] == [(2, 2), (4, 4), (8, 8)]
+    assert [c.padding for c in convolutions] == [(2, 2), (4, 4), (8, 8)]
+    assert all(c.kernel_size == (3, 3) for c in convolutions)
+    assert head.projection.kernel_size == (1, 1)
+    assert head(torch.rand(2, 12, 5, 7)).shape == (2, 6, 5, 7)
+
+
+def test_spatial_constraint_gates_by_its_prior() -> None:
+    torch.manual_seed(0)
+    module = SpatialConstraint(6)
+    embedding, previous = torch.randn(2, 6, 4, 5), torch.rand(2, 1, 4, 5)
+    gated, prior = module(embedding, previous)
+    assert prior.shape == (2, 1, 4, 5)
+    assert bool(((prior > 0) & (prior < 1)).all())
+    torch.testing.assert_close(gated, embedding * prior)
+    _, elsewhere = module(embedding, 1 - previous)
+    assert not torch.allclose(prior, elsewhere)
+
+
+def test_residual_block_of_zero_weights_is_its_shortcut() -> None:
+    block = ResidualBlock(4, 4)
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.randn(1, 4, 5, 5)
+    torch.testing.assert_close(block(x), x)
+    assert ResidualBlock(4, 8)(x).shape == (1, 8, 5, 5)
+
+
+@pytest.mark.parametrize("residual_skip", [True, False])
+def test_refine_block_shares_the_skip_over_objects(residual_skip: bool) -> None:
+    torch.manual_seed(0)
+    block = RefineBlock(6, 4, 3, residual_skip=residual_skip)
+    x, features = torch.randn(2 * 3, 4, 4, 5), torch.randn(2, 6, 8, 10)
+    refined = block(x, block.skip(features))
+    assert refined.shape == (6, 3, 8, 10)
+    for clip in range(2):
+        for n in range(3):
+            alone = block(x[3 * clip + n][None], block.skip(features[clip][None]))
+            torch.testing.assert_close(refined[3 * clip + n][None], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("logits", [1, 2])
+def test_decoder_reaches_full_resolution(logits: int) -> None:
+    decoder = Decoder(8, (8, 6, 4), (10, 5), residual_skips=True, logits=logits)
+    skips = decoder.skips(torch.rand(1, 10, 4, 6), torch.rand(1, 5, 8, 12))
+    assert decoder(torch.rand(3, 8, 2, 3), skips).shape == (3, logits, 32, 48)
+
+
+def test_refinement_adds_to_its_input() -> None:
+    module = Refinement(4, logits=2)
+    logits = torch.randn(3, 2, 32, 48)
+    assert module(logits).shape == logits.shape
+    assert not torch.allclose(module(logits), logits)
+    nn.init.zeros_(module.exit.weight)
+    assert module.exit.bias is not None
+    nn.init.zeros_(module.exit.bias)
+    torch.testing.assert_close(module(logits), logits)
+
+
+def test_feature_fusion_repeats_the_image_for_its_objects() -> None:
+    torch.manual_seed(0)
+    fusion = FeatureFusion(3 + 5, 32)
+    objects, image = torch.randn(2 * 2, 3, 4, 4), torch.randn(2, 5, 4, 4)
+    fused = fusion(objects, image)
+    assert fused.shape == (4, 32, 4, 4)
+    torch.testing.assert_close(fused[3:], fusion(objects[3:], image[1:]), atol=1e-5, rtol=1e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=6))
+def test_soft_aggregation_is_a_distribution_in_the_objects_order(values: list[float]) -> None:
+    objects = torch.tensor(values).view(1, -1, 1, 1)
+    probabilities, logits = soft_aggregation(objects)
+    assert probabilities.shape == logits.shape == (1, len(values) + 1, 1, 1)
+    assert torch.isfinite(logits).all()
+    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0))
+    order = probabilities[0, 1:, 0, 0]
+    for i, first in enumerate(values):
+        for j, second in enumerate(values):
+            if first > second:
+                assert order[i] >= order[j]
+
+
+def test_soft_aggregation_of_one_object_by_hand() -> None:
+    def odds(p: float) -> float:
+        return p / (1 - p)
+
+    probabilities, _ = soft_aggregation(torch.tensor([[[[0.8]], [[0.3]]]]))
+    background = (1 - 0.8) * (1 - 0.3)
+    weights = torch.tensor([odds(background), odds(0.8), odds(0.3)])
+    torch.testing.assert_close(probabilities[0, :, 0, 0], weights / weights.sum())
+
+
+def test_soft_aggregation_is_float32_and_differentiable() -> None:
+    objects = torch.full((1, 2, 2, 2), 0.5, dtype=torch.bfloat16, requires_grad=True)
+    probabilities, logits = soft_aggregation(objects)
+    assert probabilities.dtype == logits.dtype == torch.float32
+    probabilities[:, 1].sum().backward()
+    gradient: Tensor | None = objects.grad
+    assert gradient is not None
+    assert torch.isfinite(gradient).all()

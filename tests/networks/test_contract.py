@@ -1,0 +1,131 @@
+"""What holds for every network: shapes, invariants, and one path for any grouping of objects."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scmn.networks.base import MemoryFrames, MemoryNetwork, Segmentation
+from tests.conftest import build_small
+
+HEIGHT, WIDTH = 48, 64
+
+
+def clip(batch: int = 1, objects: int = 3) -> tuple[Tensor, Tensor]:
+    """Return an image (B, 3, H, W) and soft masks (B, N, H, W) that sum to at most 1."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(batch, 3, HEIGHT, WIDTH, generator=generator)
+    masks = torch.rand(batch, objects + 1, HEIGHT, WIDTH, generator=generator).softmax(dim=1)
+    return image, masks[:, 1:]
+
+
+def segment(model: MemoryNetwork, image: Tensor, masks: Tensor, **settings: object) -> Segmentation:
+    query = model.encode_query(image)
+    memory = model.encode_memory(image, masks, query)
+    return model.segment(query, memory, masks, **settings)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_shapes(small_model: MemoryNetwork) -> None:
+    image, masks = clip(batch=2)
+    query = small_model.encode_query(image)
+    assert query.key.shape == (2, small_model.key_dim, 3, 4)
+    assert query.value.shape == (2, small_model.value_dim, 3, 4)
+    assert [f.shape[-1] for f in (query.stride16, query.stride8, query.stride4)] == [4, 8, 16]
+
+    memory = small_model.encode_memory(image, masks, query)
+    keys = 1 if small_model.shared_key else 3
+    assert memory.key.shape == (2, keys, small_model.key_dim, 1, 3, 4)
+    assert memory.value.shape == (2, 3, small_model.value_dim, 1, 3, 4)
+    assert small_model.read(query, memory).shape == (2, 3, small_model.value_dim, 3, 4)
+
+    segmentation = small_model.segment(query, memory, masks)
+    assert segmentation.probabilities.shape == (2, 4, HEIGHT, WIDTH)
+    assert segmentation.logits.shape == (2, 4, HEIGHT, WIDTH)
+    assert segmentation.auxiliary.logits.shape[:2] == (2, 3)
+
+
+@torch.no_grad()
+def test_probabilities_are_the_softmax_of_the_logits(small_model: MemoryNetwork) -> None:
+    segmentation = segment(small_model, *clip())
+    torch.testing.assert_close(segmentation.logits.softmax(dim=1), segmentation.probabilities)
+    ones = torch.ones(1, HEIGHT, WIDTH)
+    torch.testing.assert_close(segmentation.probabilities.sum(dim=1), ones)
+
+
+@torch.no_grad()
+def test_chunks_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
+    image, masks = clip(objects=5)
+    whole = segment(small_model, image, masks).probabilities
+    chunked = segment(small_model, image, masks, objects_per_batch=2).probabilities
+    torch.testing.assert_close(chunked, whole, atol=1e-5, rtol=1e-5)
+    parts = small_model.encode_memory(image, masks, objects_per_batch=2)
+    together = small_model.encode_memory(image, masks)
+    torch.testing.assert_close(parts.value, together.value, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_groups_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
+    image, masks = clip(objects=4)
+    query = small_model.encode_query(image)
+    memory = small_model.encode_memory(image, masks, query)
+    groups = [memory.objects(slice(0, 1)), memory.objects(slice(1, 4))]
+    whole = small_model.segment(query, memory, masks).probabilities
+    grouped = small_model.segment(query, groups, masks).probabilities
+    torch.testing.assert_close(grouped, whole, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_order_of_objects_does_not_matter(small_model: MemoryNetwork) -> None:
+    image, masks = clip(objects=3)
+    order = [2, 0, 1]
+    expected = segment(small_model, image, masks).probabilities[:, [0, *(i + 1 for i in order)]]
+    permuted = segment(small_model, image, masks[:, order]).probabilities
+    torch.testing.assert_close(permuted, expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_clips_of_a_batch_do_not_mix(small_model: MemoryNetwork) -> None:
+    image, masks = clip(batch=2)
+    both = segment(small_model, image, masks).probabilities
+    second = segment(small_model, image[1:], masks[1:]).probabilities
+    torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_memory_of_several_frames(small_model: MemoryNetwork) -> None:
+    image, masks = clip()
+    query = small_model.encode_query(image)
+    frame = small_model.encode_memory(image, masks, query)
+    joined = MemoryFrames.join([frame, frame])
+    assert joined.key.shape[3] == 2
+    # The softmax over a memory that holds everything twice halves each weight.
+    torch.testing.assert_close(
+        small_model.read(query, joined), small_model.read(query, frame), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_gradient_reaches_every_parameter(small_model: MemoryNetwork) -> None:
+    image, masks = clip()
+    query = small_model.encode_query(image)
+    memory = small_model.encode_memory(image, masks, query)
+    previous = small_model.segment(query, memory, masks).probabilities[:, 1:]
+    memory = MemoryFrames.join([memory, small_model.encode_memory(image, previous, query)])
+    segmentation = small_model.segment(query, memory, previous)
+    segmentation.logits.square().mean().backward()
+    without = [
+        name
+        for name, parameter in small_model.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert without == []
+
+
+def test_scmn_needs_the_previous_masks() -> None:
+    model = build_small("scmn")
+    image, masks = clip()
+    query = model.encode_query(image)
+    memory = model.encode_memory(image, masks, query)
+    with pytest.raises(ValueError, match="previous"):
+        model.segment(query, memory)

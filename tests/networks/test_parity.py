@@ -1,0 +1,74 @@
+"""STM and STCN compute what the published code computes, from files under its names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scmn import VideoSegmenter, build_model
+
+
+def relative_difference(obtained: Tensor, expected: np.ndarray) -> float:
+    return float((obtained - torch.from_numpy(expected)).abs().max() / np.abs(expected).max())
+
+
+def test_video(published_file: tuple[str, Path], golden: Path) -> None:
+    name, path = published_file
+    expected = np.load(golden / f"{name}.npz")["probs"]
+    clip = np.load(golden / "clip.npz")
+    segmenter = VideoSegmenter(build_model(name, weights=path))
+    predictions = list(segmenter.run(clip["frames"], clip["mask"]))
+
+    probabilities = np.stack([p.probabilities.numpy() for p in predictions])
+    assert np.abs(probabilities - expected).max() <= 1e-4
+
+    ordered = np.sort(expected, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 1e-3
+    labels = np.stack([p.labels for p in predictions])
+    assert clear.mean() > 0.25
+    assert np.array_equal(labels[clear], expected.argmax(axis=1)[clear])
+
+
+@torch.no_grad()
+def test_stages(published_file: tuple[str, Path], golden: Path) -> None:
+    name, path = published_file
+    expected = np.load(golden / f"{name}.npz")
+    suffix = "_full_softmax" if name == "stcn" else ""
+    clip = np.load(golden / "clip.npz")
+    frames = torch.from_numpy(clip["frames"][:2, :48, :64]).permute(0, 3, 1, 2).float() / 255
+    label_map = torch.from_numpy(clip["mask"][:48, :64])
+    masks = torch.stack([label_map == i for i in (1, 2)]).unsqueeze(0).float()
+
+    model = build_model(name, weights=path)
+    memory = model.encode_memory(frames[:1], masks)
+    query = model.encode_query(frames[1:])
+    readout = model.read(query, memory)[0]
+    joined = torch.cat([readout, query.value.expand(2, -1, -1, -1)], dim=1)
+    object_logits = model.segment(query, memory).auxiliary.logits[0]
+
+    stages = {
+        "stage_memory_key": memory.key[0, :, :, 0],
+        "stage_memory_value": memory.value[0, :, :, 0],
+        "stage_query_key": query.key,
+        "stage_query_value": query.value,
+        f"stage_readout{suffix}": joined,
+        f"stage_object_logits{suffix}": object_logits,
+    }
+    for stage, obtained in stages.items():
+        assert relative_difference(obtained, expected[stage]) <= 1e-4, stage
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_video_on_cuda(published_file: tuple[str, Path], golden: Path) -> None:
+    name, path = published_file
+    expected = np.load(golden / f"{name}.npz")["probs"]
+    clip = np.load(golden / "clip.npz")
+    segmenter = VideoSegmenter(build_model(name, weights=path), device="cuda")
+    predictions = list(segmenter.run(clip["frames"], clip["mask"]))
+    probabilities = np.stack([p.probabilities.cpu().numpy() for p in predictions])
+    assert np.abs(probabilities - expected).max() <= 1e-2

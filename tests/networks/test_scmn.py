@@ -1,0 +1,72 @@
+"""SCMN: its switches, and that it is STM with all of them off."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scmn import InputError, build_model
+from tests.conftest import build_small
+from tests.networks.test_contract import clip, segment
+
+OFF = {"head": False, "spatial_constraint": False, "refinement": False}
+
+
+@torch.no_grad()
+def test_with_all_switches_off_it_is_stm() -> None:
+    """Full size, with ResNet-50 trunks: the same tensors by name, and the same output."""
+    stm = build_model("stm")
+    scmn = build_model("scmn", backbone="resnet50", **OFF)
+    scmn.load_state_dict(stm.state_dict())
+    assert not scmn.uses_previous_masks
+    image, masks = clip()
+    expected = segment(stm, image, masks)
+    obtained = segment(scmn, image, masks)
+    assert torch.equal(obtained.probabilities, expected.probabilities)
+
+
+def test_default_trunks_are_resnest50() -> None:
+    names = set(build_model("scmn").state_dict())
+    assert "memory_encoder.trunk.layer3.5.conv2.fc2.weight" in names
+    assert "query_encoder.trunk.layer3.5.conv2.fc2.weight" in names
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("switch", OFF)
+def test_each_switch_takes_its_part_out(switch: str) -> None:
+    image, masks = clip()
+    full, without = build_small("scmn"), build_small("scmn", **{switch: False})
+    assert len(without.state_dict()) < len(full.state_dict())
+    maps = segment(without, image, masks).auxiliary
+    assert (maps.spatial_prior is None) == (switch == "spatial_constraint")
+    assert (maps.coarse_logits is None) == (switch == "refinement")
+
+
+@torch.no_grad()
+def test_spatial_prior_depends_on_the_previous_mask() -> None:
+    model = build_small("scmn")
+    image, masks = clip(objects=2)
+    query = model.encode_query(image)
+    memory = model.encode_memory(image, masks, query)
+    here = model.segment(query, memory, masks).auxiliary.spatial_prior
+    elsewhere = model.segment(query, memory, masks.flip(-1)).auxiliary.spatial_prior
+    assert here is not None
+    assert elsewhere is not None
+    assert here.shape == (1, 2, 1, 3, 4)
+    assert not torch.allclose(here, elsewhere)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", [True, False])
+def test_readout_can_be_joined_with_the_key(head: bool) -> None:
+    image, masks = clip()
+    value = build_small("scmn", head=head)
+    key = build_small("scmn", head=head, read_concat="key")
+    assert segment(key, image, masks).probabilities.shape == (1, 4, 48, 64)
+    sizes = [sum(p.numel() for p in m.head.parameters()) for m in (key, value)]  # type: ignore[union-attr]
+    assert sizes[0] < sizes[1]
+
+
+def test_read_concat_is_checked() -> None:
+    with pytest.raises(InputError, match="read_concat"):
+        build_small("scmn", read_concat="both")
