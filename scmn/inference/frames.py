@@ -28,5 +28,6 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
         return frame.unsqueeze(0).to(device, torch.float32)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame array is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
-    array = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    # A copy: the array may be read-only, or a view with negative strides.
+    array = torch.tensor(np.ascontiguousarray(frame)).to(device)
     return array.permute(2, 0, 1).unsqueeze(0).float() / 255

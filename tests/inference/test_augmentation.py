@@ -1,0 +1,44 @@
+"""Test-time augmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scmn import AugmentedSegmenter, InputError, VideoSegmenter
+from scmn.networks.base import MemoryNetwork
+from tests.conftest import build_small
+from tests.inference.test_segmenter import HEIGHT, TWO, WIDTH, video
+
+
+def test_one_view_is_the_segmenter(small_model: MemoryNetwork) -> None:
+    plain = list(VideoSegmenter(small_model).run(video(4), TWO))
+    views = list(AugmentedSegmenter(small_model, flip=False).run(video(4), TWO))
+    for a, b in zip(plain, views, strict=True):
+        assert np.array_equal(a.labels, b.labels)
+        torch.testing.assert_close(a.probabilities, b.probabilities)
+
+
+def test_flip_makes_the_result_symmetric() -> None:
+    model = build_small("stcn")
+    width = 64  # the padding's smaller half comes first: only without padding is it symmetric
+    frames = [f[:48, :width] for f in video(3)]
+    labels = TWO[:48, :width]
+    normal = list(AugmentedSegmenter(model).run(frames, labels))
+    mirrored = list(AugmentedSegmenter(model).run([f[:, ::-1] for f in frames], labels[:, ::-1]))
+    for a, b in zip(normal, mirrored, strict=True):
+        torch.testing.assert_close(a.probabilities, b.probabilities.flip(-1), atol=1e-4, rtol=1e-3)
+
+
+def test_multi_scale() -> None:
+    segmenter = AugmentedSegmenter(build_small("scmn"), scales=[1.0, 1.5], flip=True)
+    frames = list(video(3))
+    first = segmenter.step(frames[0], TWO)
+    assert np.array_equal(first.labels, TWO)
+    segmenter.remove_object(7)
+    prediction = segmenter.step(frames[1])
+    assert prediction.object_ids == segmenter.object_ids == (200,)
+    assert prediction.labels.shape == (HEIGHT, WIDTH)
+    with pytest.raises(InputError, match="positive"):
+        AugmentedSegmenter(build_small("stm"), scales=[])

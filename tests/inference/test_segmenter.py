@@ -1,0 +1,292 @@
+"""VideoSegmenter: frames and masks in, predictions out, whatever the user does on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scmn import InputError, MemorySettings, VideoSegmenter
+from scmn.networks.base import MemoryNetwork
+from tests.conftest import build_small
+
+HEIGHT, WIDTH = 50, 70
+
+
+def video(frames: int, height: int = HEIGHT, width: int = WIDTH) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 255, (height, width + frames, 3), dtype=np.uint8)
+    for t in range(frames):
+        yield np.ascontiguousarray(base[:, t : t + width])
+
+
+def label_map(*boxes: tuple[int, int, int], shape: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    """Return a label map with a square of 12 pixels for each (id, top, left)."""
+    labels = np.zeros(shape, dtype=np.uint8)
+    for object_id, top, left in boxes:
+        labels[top : top + 12, left : left + 12] = object_id
+    return labels
+
+
+TWO = label_map((7, 5, 5), (200, 30, 40))
+
+
+def test_run_yields_one_prediction_per_frame(small_model: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(small_model)
+    predictions = list(segmenter.run(video(7), TWO))
+    assert len(predictions) == 7
+    assert np.array_equal(predictions[0].labels, TWO)
+    for prediction in predictions:
+        assert prediction.labels.shape == (HEIGHT, WIDTH)
+        assert prediction.labels.dtype == np.uint8
+        assert set(np.unique(prediction.labels)) <= {0, 7, 200}
+        assert prediction.object_ids == (7, 200)
+        assert prediction.probabilities.shape == (3, HEIGHT, WIDTH)
+        torch.testing.assert_close(
+            prediction.probabilities.sum(dim=0), torch.ones(HEIGHT, WIDTH), atol=1e-5, rtol=0
+        )
+        ids = np.array([0, 7, 200], dtype=np.uint8)
+        assert np.array_equal(
+            prediction.labels, ids[prediction.probabilities.argmax(dim=0).numpy()]
+        )
+
+
+def test_a_second_run_starts_anew(small_model: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(small_model)
+    first = [p.probabilities for p in segmenter.run(video(4), TWO)]
+    second = [p.probabilities for p in segmenter.run(video(4), TWO)]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_kinds_of_frames_are_equal() -> None:
+    model = build_small("stcn")
+    results = []
+    for convert in (
+        lambda f: f,
+        Image.fromarray,
+        lambda f: torch.from_numpy(f).permute(2, 0, 1).float() / 255,
+    ):
+        segmenter = VideoSegmenter(model)
+        results.append([p.probabilities for p in segmenter.run(map(convert, video(3)), TWO)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 40), (64, 48), (33, 95)])
+def test_any_frame_size(small_model: MemoryNetwork, size: tuple[int, int]) -> None:
+    labels = np.zeros(size, dtype=np.uint8)
+    labels[:9, :9] = 1
+    predictions = list(VideoSegmenter(small_model).run(video(3, *size), labels))
+    assert all(p.labels.shape == size for p in predictions)
+
+
+def test_scaled_down_and_back() -> None:
+    segmenter = VideoSegmenter(build_small("scmn"), size=32)
+    predictions = list(segmenter.run(video(3), TWO))
+    assert np.array_equal(predictions[0].labels, TWO)
+    assert predictions[2].labels.shape == (HEIGHT, WIDTH)
+    assert predictions[2].network_probabilities.shape == (3, 32, round(WIDTH * 32 / HEIGHT))
+    prior = predictions[2].spatial_prior
+    assert prior is not None
+    assert prior.shape == (2, HEIGHT, WIDTH)
+
+
+def test_smaller_frames_are_not_enlarged() -> None:
+    segmenter = VideoSegmenter(build_small("stm"), size=480)
+    prediction = next(iter(segmenter.run(video(1), TWO)))
+    assert prediction.network_probabilities.shape[-2:] == (HEIGHT, WIDTH)
+
+
+def test_chunks_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
+    labels = label_map((1, 0, 0), (2, 20, 20), (3, 35, 50), (4, 0, 50), (5, 36, 0))
+    whole = list(VideoSegmenter(small_model).run(video(4), labels))
+    chunked = list(VideoSegmenter(small_model, objects_per_batch=2).run(video(4), labels))
+    for a, b in zip(whole, chunked, strict=True):
+        torch.testing.assert_close(a.probabilities, b.probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_blocked_reads_change_nothing(small_model: MemoryNetwork) -> None:
+    whole = list(VideoSegmenter(small_model).run(video(7), TWO))
+    blocked = list(VideoSegmenter(small_model, block_bytes=1000).run(video(7), TWO))
+    for a, b in zip(whole, blocked, strict=True):
+        torch.testing.assert_close(a.probabilities, b.probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_an_object_that_appears_later(small_model: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(small_model)
+    frames = list(video(8))
+    segmenter.step(frames[0], label_map((7, 5, 5)))
+    segmenter.step(frames[1])
+    added = segmenter.step(frames[2], label_map((3, 30, 40)))
+    assert added.object_ids == (7, 3)
+    assert (added.labels[30:42, 40:52] == 3).all()
+    assert (added.labels == 3).sum() == 144
+    for index in range(3, 8):
+        assert segmenter.step(frames[index]).object_ids == (7, 3)
+    assert min(segmenter.bank.remembered_times(3)) == 2
+    assert {0, 2} <= set(segmenter.bank.remembered_times(7))
+
+
+def test_other_objects_are_segmented_as_ever_outside_a_given_mask() -> None:
+    model = build_small("stcn")
+    frames = list(video(3))
+    alone, with_new = VideoSegmenter(model), VideoSegmenter(model)
+    for segmenter in (alone, with_new):
+        segmenter.step(frames[0], label_map((7, 5, 5)))
+        segmenter.step(frames[1])
+    expected = alone.step(frames[2]).labels
+    obtained = with_new.step(frames[2], label_map((3, 30, 40))).labels
+    outside = obtained != 3
+    assert np.array_equal(obtained[outside], expected[outside])
+
+
+def test_several_annotated_frames_are_permanent() -> None:
+    segmenter = VideoSegmenter(build_small("stm"), memory={"max_frames": 1})
+    for t, image in enumerate(video(20)):
+        prediction = segmenter.step(image, TWO if t in (0, 4, 9) else None)
+        if t in (4, 9):
+            assert np.array_equal(prediction.labels, TWO)
+    assert {0, 4, 9} <= set(segmenter.bank.remembered_times(7))
+    assert len(segmenter.bank.remembered_times(7)) == 4
+
+
+def test_a_listed_object_without_pixels_is_hidden() -> None:
+    segmenter = VideoSegmenter(build_small("stm"))
+    frames = list(video(2))
+    segmenter.step(frames[0], TWO)
+    prediction = segmenter.step(frames[1], label_map((7, 5, 5)), objects=[7, 200])
+    assert set(np.unique(prediction.labels)) == {0, 7}
+    assert prediction.object_ids == (7, 200)
+
+
+def test_void_belongs_to_nothing(small_model: MemoryNetwork) -> None:
+    labels = TWO.copy()
+    labels[20:25] = 255
+    prediction = VideoSegmenter(small_model).step(next(video(1)), labels)
+    assert np.array_equal(prediction.labels, TWO)
+    assert prediction.object_ids == (7, 200)
+
+
+def test_removal_of_an_object(small_model: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(small_model)
+    frames = list(video(6))
+    segmenter.step(frames[0], TWO)
+    segmenter.step(frames[1])
+    segmenter.remove_object(7)
+    prediction = segmenter.step(frames[2])
+    assert prediction.object_ids == (200,)
+    assert set(np.unique(prediction.labels)) <= {0, 200}
+    with pytest.raises(InputError, match="no object 7"):
+        segmenter.remove_object(7)
+    segmenter.remove_object(200)
+    assert not segmenter.step(frames[3]).labels.any()
+    returned = segmenter.step(frames[4], label_map((7, 5, 5)))
+    assert returned.object_ids == (7,)
+    assert segmenter.step(frames[5]).object_ids == (7,)
+
+
+def test_frames_before_the_first_mask_are_background(small_model: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(small_model)
+    frames = list(video(3))
+    nothing = segmenter.step(frames[0])
+    assert not nothing.labels.any()
+    assert nothing.object_ids == ()
+    segmenter.step(frames[1], TWO)
+    assert segmenter.step(frames[2]).object_ids == (7, 200)
+
+
+def test_many_objects() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 255, (32, 48)).astype(np.uint8)
+    labels.flat[:254] = np.arange(1, 255)
+    segmenter = VideoSegmenter(build_small("stcn"), objects_per_batch=64)
+    predictions = list(segmenter.run(video(2, 32, 48), labels))
+    assert len(predictions[1].object_ids) == 254
+    ids = np.array([0, *predictions[1].object_ids], dtype=np.uint8)
+    expected = ids[predictions[1].probabilities.argmax(dim=0).numpy()]
+    assert np.array_equal(predictions[1].labels, expected)
+
+
+@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+def test_bfloat16_is_close_to_float32(name: str) -> None:
+    model = build_small(name)
+    exact = list(VideoSegmenter(model).run(video(4), TWO))
+    half = list(VideoSegmenter(model, precision="bf16").run(video(4), TWO))
+    for a, b in zip(exact, half, strict=True):
+        assert b.probabilities.dtype == torch.float32
+        assert (a.probabilities - b.probabilities).abs().mean() < 0.02
+
+
+def test_memory_settings_default_to_the_networks_policy() -> None:
+    stcn = VideoSegmenter(build_small("stcn"), memory={"max_frames": 3})
+    assert stcn.memory_settings == MemorySettings(5, True, False, 3, 20)
+    assert VideoSegmenter(build_small("stm")).memory_settings == MemorySettings()
+    own = MemorySettings(every=2)
+    assert VideoSegmenter(build_small("stm"), memory=own).memory_settings is own
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((HEIGHT, WIDTH), np.uint8), "no object"),
+        (np.ones((10, 10), np.uint8), "10x10, its frame 50x70"),
+        (np.ones((HEIGHT, WIDTH, 3), np.uint8), "50x70x3"),
+        (np.ones((HEIGHT, WIDTH), np.float32), "float32, not integers"),
+        (np.full((HEIGHT, WIDTH), 300, np.int64), "300"),
+    ],
+)
+def test_label_maps_are_checked(labels: np.ndarray, message: str) -> None:
+    segmenter = VideoSegmenter(build_small("stm"))
+    image = next(video(1))
+    with pytest.raises(InputError, match=message):
+        segmenter.step(image, labels)
+    # The mistake left nothing behind.
+    assert np.array_equal(segmenter.step(image, TWO).labels, TWO)
+
+
+def test_frames_are_checked() -> None:
+    segmenter = VideoSegmenter(build_small("stm"))
+    with pytest.raises(InputError, match="uint8"):
+        segmenter.step(np.zeros((HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(InputError, match="float"):
+        segmenter.step(torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8))
+    with pytest.raises(InputError, match="at least 16x16"):
+        segmenter.step(np.zeros((15, 40, 3), np.uint8))
+    segmenter.step(next(video(1)), TWO)
+    with pytest.raises(InputError, match=r"frame 1 is 64x80, but .* 50x70"):
+        segmenter.step(np.zeros((64, 80, 3), np.uint8))
+
+
+def test_settings_are_checked() -> None:
+    model = build_small("stm")
+    with pytest.raises(InputError, match="did you mean 'max_frames'"):
+        VideoSegmenter(model, memory={"max_frame": 3})
+    with pytest.raises(InputError, match="unknown precision 'fp8'"):
+        VideoSegmenter(model, precision="fp8")
+    with pytest.raises(InputError, match="needs a GPU"):
+        VideoSegmenter(model, precision="fp16")
+    with pytest.raises(InputError, match="unknown device"):
+        VideoSegmenter(model, device="gpu0")
+    with pytest.raises(InputError, match="more than max_objects=1"):
+        VideoSegmenter(model, max_objects=1).step(next(video(1)), TWO)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_no_cuda_where_it_was_asked_for() -> None:
+    with pytest.raises(InputError, match="finds no CUDA"):
+        VideoSegmenter(build_small("stm"), device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_cuda(small_model: MemoryNetwork, precision: str) -> None:
+    exact = list(VideoSegmenter(small_model, device="cpu").run(video(7), TWO))
+    segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
+    for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
+        difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
+        assert difference < (1e-3 if precision == "fp32" else 0.05)

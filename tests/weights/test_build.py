@@ -1,0 +1,100 @@
+"""The constructor of models, and pretrained backbones from a local file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from scmn import InputError, build_model, list_models
+from scmn.networks.backbones import BACKBONES
+from scmn.pretrained_backbones import PRETRAINED_BACKBONES
+from tests.conftest import build_small
+
+
+def test_list_models() -> None:
+    assert list_models() == ["scmn", "stcn", "stm"]
+
+
+def test_networks_come_in_evaluation_mode_and_know_themselves() -> None:
+    model = build_small("scmn", head=False)
+    assert not model.training
+    assert model.description is not None
+    assert model.description.name == "scmn"
+    assert model.description.settings["head"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "smt"}, "did you mean 'stm'"),
+        ({"name": "scmn", "spatial_constrain": False}, "did you mean 'spatial_constraint'"),
+        ({"name": "stm", "refinement": False}, "'stm' has no setting 'refinement'"),
+        ({"name": "stm", "backbone": "resnet-50"}, "did you mean 'resnet50'"),
+        ({"name": "stcn", "value_backbone": "resnet19"}, "did you mean 'resnet18'"),
+        ({"name": "stm", "weights": "x.pth", "pretrained_backbone": True}, "one of the two"),
+    ],
+)
+def test_mistakes_get_one_line(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        build_model(**arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def served_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Offer resnet18 weights at a file:// address, named by their hash; the cache is empty."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    torch.manual_seed(5)
+    state = BACKBONES["resnet18"].build().state_dict()
+    torch.save(state, tmp_path / "file.pth")
+    digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
+    path = (tmp_path / "file.pth").rename(tmp_path / f"resnet18-{digest[:8]}.pth")
+    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", path.as_uri())
+    return path, state
+
+
+@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+def test_pretrained_backbone(
+    name: str, served_backbone: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path, state = served_backbone
+    model = build_small(name, pretrained_backbone=True)
+    for encoder in (model.query_encoder, model.memory_encoder):
+        for tensor_name, tensor in encoder.trunk.state_dict().items():  # type: ignore[union-attr]
+            assert torch.equal(tensor, state[tensor_name]), tensor_name
+    assert (tmp_path / "hub" / "hub" / "checkpoints" / path.name).is_file()
+    path.unlink()  # a second time the cached file serves
+    build_small(name, pretrained_backbone=True)
+
+
+def test_pretrained_backbone_with_a_wrong_hash(
+    served_backbone: tuple[Path, dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = served_backbone
+    wrong = path.rename(path.with_name("resnet18-00000000.pth"))
+    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", wrong.as_uri())
+    with pytest.raises(InputError, match="hash"):
+        build_small("stm", pretrained_backbone=True)
+
+
+def test_pretrained_backbone_that_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    absent = (tmp_path / "resnet18-12345678.pth").as_uri()
+    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", absent)
+    with pytest.raises(InputError, match=r"cannot download .*resnet18-12345678.*by hand"):
+        build_small("stm", pretrained_backbone=True)
+    with pytest.raises(InputError, match="no pretrained weights for backbone 'resnest14'"):
+        build_small("stm", backbone="resnest14", pretrained_backbone=True)
+
+
+def test_resnest_comes_from_its_authors_release() -> None:
+    address = PRETRAINED_BACKBONES["resnest50"]
+    assert address.startswith("https://github.com/zhanghang1989/ResNeSt/releases/download/")
+    assert address.endswith("resnest50-528c19ca.pth")

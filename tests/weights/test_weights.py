@@ -1,0 +1,169 @@
+"""Files of weights: what is read, what is refused, and what the errors say."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from scmn import InputError, build_model, save_weights
+from scmn.networks.base import MemoryNetwork
+from tests.conftest import SMALL, build_small
+
+
+def perturbed(name: str) -> MemoryNetwork:
+    """Return a small network whose weights are not those that ``build_small`` makes."""
+    model = build_small(name)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    return model
+
+
+def equal(first: MemoryNetwork, second: MemoryNetwork) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+def test_safetensors_round_trip_needs_no_settings(name: str, tmp_path: Path) -> None:
+    """The file knows the settings of its network."""
+    model = perturbed(name)
+    save_weights(model, tmp_path / "w.safetensors")
+    assert equal(build_model(name, weights=tmp_path / "w.safetensors"), model)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_half_precision_is_read_into_float32(tmp_path: Path) -> None:
+    model = perturbed("stm")
+    save_weights(model, tmp_path / "w.safetensors", dtype=torch.float16)
+    assert load_file(tmp_path / "w.safetensors")["head.weight"].dtype == torch.float16
+    read = build_model("stm", weights=tmp_path / "w.safetensors")
+    assert read.head.weight.dtype == torch.float32
+    torch.testing.assert_close(read.head.weight, model.head.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_training_checkpoint(tmp_path: Path) -> None:
+    model = perturbed("stcn")
+    assert model.description is not None
+    description = {"name": "stcn", "settings": dict(model.description.settings)}
+    content = {"model": model.state_dict(), "description": description, "iteration": 7}
+    torch.save(content, tmp_path / "last.pt")
+    assert equal(build_model("stcn", weights=tmp_path / "last.pt"), model)
+
+
+def test_plain_state_dict(tmp_path: Path) -> None:
+    model = perturbed("stm")
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    assert equal(build_model("stm", weights=tmp_path / "w.pt", **SMALL), model)
+
+
+def test_switches_win_over_the_file(tmp_path: Path) -> None:
+    save_weights(build_small("scmn", spatial_constraint=False), tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"lacks spatial_constraint\.convolution"):
+        build_model("scmn", weights=tmp_path / "w.safetensors", spatial_constraint=True)
+
+
+def test_published_file_has_every_tensor(published_file: tuple[str, Path]) -> None:
+    name, path = published_file
+    published = torch.load(path, weights_only=True)
+    model = build_model(name, weights=path)
+    kept = sum(p.numel() for p in model.parameters())
+    dropped = sum(
+        v.numel()
+        for k, v in published.items()
+        if v.is_floating_point()
+        and not k.endswith(("running_mean", "running_var", ".mean", ".std"))
+        # STCN's biases before batch norm live on in the running means.
+        and not (
+            name == "stcn"
+            and "value_encoder" in k
+            and "fuser" not in k
+            and k.endswith((".bias",))
+            and ".bn" not in k
+            and "downsample.1" not in k
+        )
+    )
+    assert kept == dropped
+
+
+def test_weights_of_another_network(published_file: tuple[str, Path]) -> None:
+    name, path = published_file
+    other = "stcn" if name == "stm" else "stm"
+    with pytest.raises(InputError, match=f"'{name}', not of '{other}'"):
+        build_model(other, weights=path)
+
+
+def test_tensors_that_differ_are_named(tmp_path: Path) -> None:
+    state = build_small("stm").state_dict()
+    state["decoder.predict.weight"] = torch.zeros(2, 99, 3, 3)
+    state["surplus.weight"] = torch.zeros(1)
+    del state["head.bias"]
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InputError) as caught:
+        build_model("stm", weights=tmp_path / "w.pt", **SMALL)
+    message = str(caught.value)
+    assert "lacks head.bias" in message
+    assert "unknown surplus.weight" in message
+    assert "decoder.predict.weight (2, 99, 3, 3) instead of (2, 16, 3, 3)" in message
+    assert "\n" not in message
+
+
+class Payload:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('the payload ran')",)
+
+
+def test_pickled_payload_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": build_small("stm").state_dict(), "x": Payload()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="refused"):
+        build_model("stm", weights=tmp_path / "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(InputError, match="refused"):
+        build_model("stm", weights=tmp_path / "plain.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
+def test_damaged_file(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    model = build_small("stm")
+    if suffix == ".safetensors":
+        save_weights(model, path)
+    else:
+        torch.save(model.state_dict(), path)
+    content = path.read_bytes()
+    damaged = {"cut": content[: len(content) // 2], "noise": b"\x13" * 500, "empty": b""}
+    path.write_bytes(damaged[damage])
+    with pytest.raises(InputError, match="w\\."):
+        build_model("stm", weights=path)
+
+
+def test_file_that_is_no_weights(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="holds a list"):
+        build_model("stm", weights=tmp_path / "list.pt")
+    torch.save({"epoch": 3}, tmp_path / "dict.pt")
+    with pytest.raises(InputError, match="state dict of tensors"):
+        build_model("stm", weights=tmp_path / "dict.pt")
+
+
+def test_metadata_that_is_no_description(tmp_path: Path) -> None:
+    state = {"a": torch.zeros(1)}
+    save_file(state, tmp_path / "a.safetensors", metadata={"description": "{"})
+    with pytest.raises(InputError, match="not JSON"):
+        build_model("stm", weights=tmp_path / "a.safetensors")
+    save_file(state, tmp_path / "b.safetensors", metadata={"description": json.dumps(["stm"])})
+    with pytest.raises(InputError, match="lacks 'name'"):
+        build_model("stm", weights=tmp_path / "b.safetensors")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not found: .*absent\.pth"):
+        build_model("stm", weights=tmp_path / "absent.pth")
