@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.trees import add_frames, add_mask, numbered
 
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import object_ids
 from scmn.errors import InputError
+from tests.data.trees import add_frames, add_mask, numbered
 
 
 def make_davis(root: Path, name: str, *, masks: int, years: Sequence[int] = (2016, 2017)) -> None:

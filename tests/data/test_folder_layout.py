@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.data.trees import add_frames, add_mask
 
 from scmn.data.folder import folder_sequence, folder_sequences
 from scmn.data.masks import object_ids
 from scmn.errors import InputError
+from tests.data.trees import add_frames, add_mask
 
 
 def test_single_mask_of_any_name_is_for_the_first_frame(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tests.data.trees import add_frames, add_mask, numbered
 
 from scmn.data.datasets import DATASETS, open_dataset
 from scmn.data.layout import FirstAppearances, check_sequence_name
@@ -16,6 +15,7 @@ from scmn.data.masks import object_ids
 from scmn.data.mose import mose_sequences
 from scmn.data.youtube_vos import youtube_vos_sequences
 from scmn.errors import InputError
+from tests.data.trees import add_frames, add_mask, numbered
 
 META = {"v": {"1": ["00000", "00005", "00010"], "2": ["00005", "00010", "00015"]}}
 
