@@ -1,0 +1,212 @@
+"""Pictures for people: overlays, contact sheets, heat maps, and features as colours.
+
+Images are uint8 (H, W, 3) RGB. Nothing here is used to compute a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from scmn.data.masks import VOID, davis_palette
+
+if TYPE_CHECKING:
+    import torch
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_CAPTION_HEIGHT = 26
+_CAPTION_MARGIN = 8
+_OUTLINE_PER_PIXEL = 1 / 400  # thickness of outlines as a share of the shorter side
+
+
+def overlay(
+    image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5, outline: bool = True
+) -> np.ndarray:
+    """Return an image with its objects tinted in their palette colours, uint8 (H, W, 3).
+
+    ``labels`` is a label map, uint8 (H, W); background stays as it is, and void is grey without an
+    outline. The outline lies inside each object and has its full colour.
+
+    Raises ValueError if image and labels differ in size or are not uint8.
+    """
+    _require_image(image)
+    if labels.dtype != np.uint8 or labels.shape != image.shape[:2]:
+        raise ValueError(
+            f"labels are {labels.dtype} {labels.shape}, expected uint8 {image.shape[:2]}"
+        )
+    colours = _overlay_palette()[labels]
+    marked = labels > 0
+    mixed = image.copy()
+    tinted = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
+    mixed[marked] = tinted[marked]
+    if outline:
+        edge = _inner_outline(labels)
+        mixed[edge] = colours[edge]
+    return mixed
+
+
+def _overlay_palette() -> np.ndarray:
+    palette = davis_palette().copy()
+    palette[VOID] = 128
+    return palette
+
+
+def _inner_outline(labels: np.ndarray) -> np.ndarray:
+    """Return the pixels of objects that are near another label, bool (H, W)."""
+    thickness = max(1, round(min(labels.shape) * _OUTLINE_PER_PIXEL))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thickness + 1, 2 * thickness + 1))
+    # Where all labels nearby are equal, the least and the greatest are. Beyond the frame's border
+    # is nothing: an object that leaves the frame has no outline there.
+    differs = cv2.dilate(labels, disk) != cv2.erode(labels, disk)
+    return np.asarray(differs & (labels > 0) & (labels != VOID))
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    columns: int,
+    *,
+    captions: Sequence[str] | None = None,
+    gap: int = 4,
+    background: int = 255,
+) -> np.ndarray:
+    """Lay images out row by row, uint8 (H, W, 3), with a caption below each if there are any.
+
+    All cells are as large as the first image; images of other sizes are fitted into theirs with
+    their proportions kept.
+
+    Raises ValueError if there is no image, a caption is missing, or ``columns`` is below 1.
+    """
+    if not images or columns < 1:
+        raise ValueError("a contact sheet needs at least one image and one column")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"{len(captions)} captions for {len(images)} images")
+    for image in images:
+        _require_image(image)
+    height, width = images[0].shape[:2]
+    below = _CAPTION_HEIGHT if captions is not None else 0
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    shape = (rows * (height + below + gap) + gap, columns * (width + gap) + gap, 3)
+    sheet = np.full(shape, background, np.uint8)
+    for place, image in enumerate(images):
+        top = gap + (place // columns) * (height + below + gap)
+        left = gap + (place % columns) * (width + gap)
+        _put(sheet[top : top + height, left : left + width], image)
+        if captions is not None:
+            strip = sheet[top + height : top + height + below, left : left + width]
+            _write(strip, captions[place], dark=background > 127)
+    return sheet
+
+
+def _put(cell: np.ndarray, image: np.ndarray) -> None:
+    """Write an image into the middle of a cell in place, made smaller or larger to fit."""
+    (height, width), (rows, columns) = cell.shape[:2], image.shape[:2]
+    scale = min(height / rows, width / columns)
+    if scale != 1:
+        size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(image, size, interpolation=method)
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    cell[top : top + image.shape[0], left : left + image.shape[1]] = image
+
+
+def _write(strip: np.ndarray, text: str, *, dark: bool) -> None:
+    """Write a line of text into a strip in place, smaller if it would not fit."""
+    (length, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    room = max(1, strip.shape[1] - 2 * _CAPTION_MARGIN)
+    scale = min(0.5, room / max(1, length))
+    colour = (40, 40, 40) if dark else (230, 230, 230)
+    canvas = np.ascontiguousarray(strip)
+    baseline = _CAPTION_HEIGHT - _CAPTION_MARGIN
+    cv2.putText(canvas, text, (_CAPTION_MARGIN, baseline), _FONT, scale, colour, 1, cv2.LINE_AA)
+    strip[:] = canvas
+
+
+def heat_map(image: np.ndarray, field: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
+    """Return an image with a field over it, dark blue for 0 to yellow for 1, uint8 (H, W, 3).
+
+    ``field`` is float (h, w) in [0, 1], such as a spatial prior, at any resolution; values beyond
+    are clipped.
+
+    Raises ValueError if the field is not two-dimensional or not finite.
+    """
+    _require_image(image)
+    values = np.asarray(field, dtype=np.float32)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise ValueError(f"a field is finite float (h, w), not {values.shape}")
+    size = (image.shape[1], image.shape[0])
+    large = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+    levels = np.round(np.clip(large, 0, 1) * 255).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    # The image in grey: its own colours would be taken for values.
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.addWeighted(grey, 1 - opacity, coloured, opacity, 0))
+
+
+@dataclass(frozen=True)
+class FeatureBasis:
+    """Three directions in a space of C channels, and how they become red, green and blue."""
+
+    mean: np.ndarray
+    """(C,)."""
+    directions: np.ndarray
+    """(3, C), of largest variance first; zeros where the features have fewer."""
+    low: np.ndarray
+    """(3,): what becomes 0."""
+    high: np.ndarray
+    """(3,): what becomes 255."""
+
+
+def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
+    """Return the principal components of features (C, h, w), stretched to percentiles 1 and 99.
+
+    Raises ValueError if the features are not three-dimensional or not finite.
+    """
+    positions = _positions(features)
+    mean = positions.mean(axis=0)
+    centred = positions - mean
+    _, strengths, found = np.linalg.svd(centred, full_matrices=False)
+    rank = int((strengths[:3] > 1e-6 * max(strengths[0], 1e-12)).sum())
+    directions = np.zeros((3, positions.shape[1]))
+    # A component's sign is arbitrary: fixed, so that equal features get equal colours.
+    signs = np.sign(found[:rank].sum(axis=1, keepdims=True))
+    directions[:rank] = found[:rank] * np.where(signs == 0, 1, signs)
+    low, high = np.percentile(centred @ directions.T, (1, 99), axis=0)
+    return FeatureBasis(mean, directions, low, high)
+
+
+def feature_colours(
+    features: np.ndarray | torch.Tensor, *, basis: FeatureBasis | None = None
+) -> np.ndarray:
+    """Return features (C, h, w) as colours, uint8 (h, w, 3): like features, like colours.
+
+    Red, green and blue are the features' three principal components; those that they do not have
+    are black. Give the ``basis`` of one map to colour others, such as later frames, alike.
+
+    Raises ValueError if the features are not three-dimensional or not finite.
+    """
+    basis = feature_basis(features) if basis is None else basis
+    projected = (_positions(features) - basis.mean) @ basis.directions.T
+    span = np.where(basis.high > basis.low, basis.high - basis.low, 1.0)
+    levels = np.round(np.clip((projected - basis.low) / span, 0, 1) * 255).astype(np.uint8)
+    return levels.reshape(*features.shape[1:], 3)
+
+
+def _positions(features: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return features (C, h, w) of numpy or torch as float64 (h * w, C)."""
+    if not isinstance(features, np.ndarray):
+        # numpy has no bfloat16, and a tensor may be on a device or carry a gradient.
+        features = features.detach().float().cpu().numpy()
+    values = features.astype(np.float64)
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"features are finite (C, h, w), not {values.shape}")
+    return values.reshape(values.shape[0], -1).T
+
+
+def _require_image(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image is uint8 (H, W, 3), not {image.dtype} {image.shape}")
