@@ -1,0 +1,123 @@
+"""The output folder of an evaluation: what lies where, and what is done already.
+
+::
+
+    <output>/run.json                    what was run; another run is refused here
+    <output>/masks/<sequence>/<frame>.png
+    <output>/overlays/<sequence>.mp4     with --overlay
+    <output>/records/<sequence>.json     written last: the sequence is complete
+    <output>/pictures/<sequence>.jpg     for the report
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
+from scmn.evaluation.predictions import prediction_path
+
+
+@dataclass(frozen=True)
+class SequenceRecord:
+    """What it took to segment a sequence."""
+
+    name: str
+    frames: int
+    objects: int
+    height: int
+    width: int
+    network_seconds: float
+    """Time in the segmenter: from the decoded frame to the label map at the frame's own size."""
+    total_seconds: float
+    """The same with reading frames and writing masks."""
+    peak_memory_bytes: int
+    """Peak of the GPU's allocated memory, or on the CPU of the process's resident memory so far."""
+    written: tuple[str, ...]
+    """Names of the frames whose masks were written."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """An output folder and what is in it."""
+
+    path: Path
+
+    @property
+    def masks(self) -> Path:
+        return self.path / "masks"
+
+    def overlay(self, sequence: str) -> Path:
+        return self.path / "overlays" / f"{sequence}.mp4"
+
+    def picture(self, sequence: str) -> Path:
+        return self.path / "pictures" / f"{sequence}.jpg"
+
+    def _record(self, sequence: str) -> Path:
+        return self.path / "records" / f"{sequence}.json"
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Claim the folder for a run, or go on with the same run.
+
+        Args:
+            identity: everything that the masks depend on, JSON values by name.
+
+        Raises:
+            InputError: the folder holds the results of another run, or masks of unknown origin.
+        """
+        file = self.path / "run.json"
+        if file.is_file():
+            previous = _read_json(file)
+            names = [n for n in {**previous, **identity} if previous.get(n) != identity.get(n)]
+            if names:
+                changes = ", ".join(f"{n}: {previous.get(n)} -> {identity.get(n)}" for n in names)
+                raise InputError(
+                    f"{self.path} holds the results of another run ({changes}); "
+                    "choose another --output or remove it"
+                )
+            return
+        if self.masks.exists():
+            raise InputError(
+                f"{self.masks} exists without {file}: it was not written by eval.py; "
+                "choose another --output"
+            )
+        _write_json(file, dict(identity))
+
+    def complete(self, sequence: str, *, overlay: bool) -> SequenceRecord | None:
+        """Return the record of a sequence that is complete on disk, else None."""
+        if not self._record(sequence).is_file():
+            return None
+        content = _read_json(self._record(sequence))
+        try:
+            record = SequenceRecord(**{**content, "written": tuple(content["written"])})
+        except (TypeError, KeyError):
+            return None  # of another version: the sequence is run again
+        masks = [prediction_path(self.masks, sequence, frame) for frame in record.written]
+        if not all(mask.is_file() for mask in masks):
+            return None
+        if overlay and not self.overlay(sequence).is_file():
+            return None
+        return record
+
+    def finish(self, record: SequenceRecord) -> None:
+        """Mark a sequence as complete."""
+        _write_json(self._record(record.name), asdict(record))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); remove it to start anew") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not as eval.py writes it; remove it to start anew")
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

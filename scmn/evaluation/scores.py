@@ -1,0 +1,248 @@
+"""Scores of a data set: predicted label maps against its annotations, one process per core.
+
+Scored are the annotated frames whose masks the data set asks for, without the first and the last.
+``scmn.evaluation.protocols`` says which objects count there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scmn.data.masks import read_label_map
+from scmn.data.sequences import VideoSequence
+from scmn.errors import InputError, nearest_name
+from scmn.evaluation.metrics import Statistics, score_frame, statistics
+from scmn.evaluation.predictions import prediction_path, require_predictions
+from scmn.evaluation.protocols import PROTOCOLS, ScoringProtocol
+
+FRAMES_WORTH_A_PROCESS = 300
+"""Starting a process takes about as long as scoring this many frames."""
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """J and F of one object on the frames where it counts."""
+
+    object_id: int
+    frames: tuple[str, ...]
+    """Names of the frames where the object counts, T of them."""
+    region_similarity: np.ndarray
+    """J, float64 (T,), in [0, 1]."""
+    contour_accuracy: np.ndarray
+    """F, float64 (T,), in [0, 1]."""
+
+    @cached_property
+    def j(self) -> Statistics:
+        return statistics(self.region_similarity)
+
+    @cached_property
+    def f(self) -> Statistics:
+        return statistics(self.contour_accuracy)
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """The scores of the objects of one sequence, by id."""
+
+    name: str
+    frames: tuple[str, ...]
+    """Names of all scored frames."""
+    objects: tuple[ObjectScores, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader of the scores should know, such as predicted objects that were ignored."""
+
+
+@dataclass(frozen=True)
+class DatasetScores:
+    """The scores of all sequences, in the data set's order."""
+
+    protocol: str
+    sequences: tuple[SequenceScores, ...]
+
+    @property
+    def objects(self) -> tuple[ObjectScores, ...]:
+        return tuple(scores for sequence in self.sequences for scores in sequence.objects)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(
+            f"{sequence.name}: {note}" for sequence in self.sequences for note in sequence.notes
+        )
+
+    @cached_property
+    def summary(self) -> dict[str, float]:
+        """The official global results: means over all objects of all sequences.
+
+        ``J&F-Mean`` is the mean of ``J-Mean`` and ``F-Mean``.
+        """
+        j = [scores.j for scores in self.objects]
+        f = [scores.f for scores in self.objects]
+        measures = {
+            f"{letter}-{name.capitalize()}": float(
+                np.mean([getattr(of_object, name) for of_object in values])
+            )
+            for letter, values in (("J", j), ("F", f))
+            for name in ("mean", "recall", "decay")
+        }
+        return {"J&F-Mean": (measures["J-Mean"] + measures["F-Mean"]) / 2, **measures}
+
+
+def score_sequences(
+    sequences: Sequence[VideoSequence],
+    masks_folder: Path,
+    *,
+    protocol: str,
+    processes: int | None = None,
+) -> DatasetScores:
+    """Score the predicted label maps ``masks_folder/<sequence>/<frame>.png``.
+
+    ``processes`` None uses the cores that this process may use, where that saves time. The result
+    does not depend on it. With more than one, a program must be importable by its workers: started
+    under ``if __name__ == "__main__"``.
+
+    Raises InputError if the protocol is unknown, a mask is missing (before anything is scored),
+    cannot be read or has another size than its ground truth, if a sequence has fewer than three
+    annotated frames, if no object is left to be scored, or if the masks are the ground truth.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(
+            f"unknown scoring protocol '{protocol}'{nearest_name(protocol, PROTOCOLS)}; "
+            f"expected one of {', '.join(PROTOCOLS)}"
+        )
+    for sequence in sequences:
+        _refuse_ground_truth(sequence, masks_folder)
+    require_predictions(
+        prediction_path(masks_folder, sequence.name, name)
+        for sequence in sequences
+        for name in scored_frames(sequence).values()
+    )
+    count = _process_count(sequences, processes)
+    if count == 1:
+        scored = [_score(sequence, masks_folder, protocol) for sequence in sequences]
+    else:
+        scored = _score_in_processes(sequences, masks_folder, protocol, count)
+    scores = DatasetScores(protocol, tuple(scored))
+    if not scores.objects:
+        names = ", ".join(sequence.name for sequence in sequences[:3])
+        raise InputError(
+            f"no object to score: the annotations of {names or 'no sequence'}"
+            f"{' ...' if len(sequences) > 3 else ''} hold none for protocol '{protocol}'"
+        )
+    return scores
+
+
+def score_sequence(sequence: VideoSequence, masks_folder: Path, *, protocol: str) -> SequenceScores:
+    """Score one sequence in this process; errors as ``score_sequences``."""
+    return score_sequences([sequence], masks_folder, protocol=protocol, processes=1).sequences[0]
+
+
+def scored_frames(sequence: VideoSequence) -> dict[int, str]:
+    """Return index -> name of the frames that are scored, in time order.
+
+    Raises InputError if there is none.
+    """
+    annotated = sorted(sequence.annotation_paths)
+    names = sequence.frame_names
+    frames = {index: names[index] for index in annotated[1:-1] if sequence.is_written(names[index])}
+    if not frames:
+        raise InputError(
+            f"sequence '{sequence.name}' cannot be scored: it has {len(annotated)} annotated "
+            "frames, of which the first and the last are not scored; expected at least 3"
+        )
+    return frames
+
+
+def _refuse_ground_truth(sequence: VideoSequence, masks_folder: Path) -> None:
+    predictions = (masks_folder / sequence.name).resolve()
+    folders = {path.parent for path in sequence.annotation_paths.values()}
+    if predictions in {folder.resolve() for folder in folders}:
+        raise InputError(
+            f"the predicted masks and the ground truth of sequence '{sequence.name}' are the same "
+            f"folder, {predictions}; give the folder that a method wrote its masks to"
+        )
+
+
+def _process_count(sequences: Sequence[VideoSequence], processes: int | None) -> int:
+    if processes is None:
+        frames = sum(len(sequence.annotation_paths) for sequence in sequences)
+        processes = min(_available_cores(), frames // FRAMES_WORTH_A_PROCESS)
+    return max(1, min(processes, len(sequences)))
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _score_in_processes(
+    sequences: Sequence[VideoSequence], masks_folder: Path, protocol: str, processes: int
+) -> list[SequenceScores]:
+    # Spawned, because a forked child of a process with threads or a CUDA context may hang.
+    with ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_use_one_thread
+    ) as executor:
+        # The longest sequences first: then no long one is left alone at the end.
+        order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+        futures: dict[int, Future[SequenceScores]] = {
+            index: executor.submit(_score, sequences[index], masks_folder, protocol)
+            for index in order
+        }
+        try:
+            return [futures[index].result() for index in range(len(sequences))]
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
+
+
+def _use_one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _score(sequence: VideoSequence, masks_folder: Path, protocol: str) -> SequenceScores:
+    """Read every label map once, one frame at a time."""
+    rule: ScoringProtocol = PROTOCOLS[protocol]()
+    rule.begin(sequence.annotation(min(sequence.annotation_paths)))
+    frames = scored_frames(sequence)
+    values: dict[int, list[tuple[str, float, float]]] = {}
+    for index, name in frames.items():
+        path = prediction_path(masks_folder, sequence.name, name)
+        ground_truth, prediction = _label_maps(sequence, index, path)
+        counted = rule.counted_objects(ground_truth, prediction)
+        j, f = score_frame(ground_truth, prediction, counted)
+        for object_id, j_of_object, f_of_object in zip(counted, j, f, strict=True):
+            values.setdefault(object_id, []).append((name, j_of_object, f_of_object))
+    objects = tuple(_object_scores(number, values[number]) for number in rule.scored_objects())
+    notes = rule.notes() if objects else ["no object to score", *rule.notes()]
+    return SequenceScores(sequence.name, tuple(frames.values()), objects, tuple(notes))
+
+
+def _label_maps(sequence: VideoSequence, index: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return ground truth and prediction of a frame, uint8 (H, W) each."""
+    ground_truth = sequence.annotation(index)
+    prediction = read_label_map(path)
+    if prediction.shape != ground_truth.shape:
+        (height, width), (true_height, true_width) = prediction.shape, ground_truth.shape
+        raise InputError(
+            f"predicted mask {path} is {width}x{height} pixels but its ground truth "
+            f"{sequence.annotation_paths[index]} is {true_width}x{true_height}; "
+            "predict at the size of the ground truth"
+        )
+    if sequence.merge_objects:
+        # Whatever is not background is the object, in masks of 0 and 255 too.
+        prediction = (prediction > 0).astype(np.uint8)
+    return ground_truth, prediction
+
+
+def _object_scores(object_id: int, values: list[tuple[str, float, float]]) -> ObjectScores:
+    frames, j, f = zip(*values, strict=True)
+    return ObjectScores(object_id, frames, np.array(j), np.array(f))

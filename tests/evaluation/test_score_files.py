@@ -1,0 +1,99 @@
+"""The official CSV files and results.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmn.errors import InputError
+from scmn.evaluation.run_folder import SequenceRecord
+from scmn.evaluation.score_files import write_results
+from scmn.evaluation.scores import DatasetScores, ObjectScores, SequenceScores
+
+
+def object_scores(object_id: int, j: list[float], f: list[float]) -> ObjectScores:
+    frames = tuple(f"{index:05d}" for index in range(1, len(j) + 1))
+    return ObjectScores(object_id, frames, np.array(j), np.array(f))
+
+
+@pytest.fixture
+def scores() -> DatasetScores:
+    first = object_scores(1, [0.5, 2 / 3, 0.75, 1.0], [0.4, 0.4, 0.4, 0.4])
+    second = object_scores(3, [1.0, 0.5, 0.25, 0.0], [1.0, 1.0, 1.0, 0.0])
+    third = object_scores(1, [0.1234567891234, 0.1234567891234], [0.9, 0.9])
+    return DatasetScores(
+        "davis",
+        (
+            SequenceScores("dogs-jump", first.frames, (first, second), ("a note",)),
+            SequenceScores("car, shadow", third.frames, (third,)),
+        ),
+    )
+
+
+def test_official_csv_files(scores: DatasetScores, tmp_path: Path) -> None:
+    write_results(tmp_path, scores, split="val")
+    # Computed by hand; the quarters of 4 frames are frames (0, 1), ..., (2, 3).
+    assert (tmp_path / "per-sequence_results-val.csv").read_text(encoding="utf-8") == (
+        "Sequence,J-Mean,F-Mean\n"
+        "dogs-jump_1,0.729,0.400\n"
+        "dogs-jump_3,0.438,0.750\n"
+        '"car, shadow_1",0.123,0.900\n'
+    )
+    assert (tmp_path / "global_results-val.csv").read_text(encoding="utf-8") == (
+        "J&F-Mean,J-Mean,J-Recall,J-Decay,F-Mean,F-Recall,F-Decay\n"
+        "0.557,0.430,0.333,0.111,0.683,0.583,0.167\n"
+    )
+
+
+def test_json_has_everything_in_full(scores: DatasetScores, tmp_path: Path) -> None:
+    *_, path = write_results(tmp_path, scores, split="val", facts={"device": "cpu"})
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert results["protocol"] == "davis"
+    assert results["split"] == "val"
+    assert results["facts"] == {"device": "cpu"}
+    assert results["notes"] == ["dogs-jump: a note"]
+    assert results["summary"] == scores.summary
+    assert "0..1" in results["units"]
+    third = results["sequences"]["car, shadow"]["1"]
+    assert third["J_per_frame"] == [0.1234567891234] * 2
+    assert third["frames"] == ["00001", "00002"]
+    second = results["sequences"]["dogs-jump"]["3"]
+    assert second["J"] == {"mean": 0.4375, "recall": 0.25, "decay": 0.625}
+    assert second["F_per_frame"] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_masks_without_scores(tmp_path: Path) -> None:
+    record = SequenceRecord(
+        "clip",
+        frames=9,
+        objects=2,
+        height=480,
+        width=854,
+        network_seconds=0.5,
+        total_seconds=0.75,
+        peak_memory_bytes=1024,
+        written=("00000",),
+    )
+    (path,) = write_results(tmp_path, None, split="test-dev", records=[record])
+    assert sorted(tmp_path.iterdir()) == [path]
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert "summary" not in results
+    assert results["runs"]["clip"]["network_seconds"] == 0.5
+    assert results["runs"]["clip"]["frames"] == 9
+
+
+def test_old_files_are_replaced(scores: DatasetScores, tmp_path: Path) -> None:
+    for name in ("global_results-val.csv", "per-sequence_results-val.csv", "results.json"):
+        (tmp_path / name).write_text("old", encoding="utf-8")
+    paths = write_results(tmp_path, scores, split="val")
+    assert all("old" not in path.read_text(encoding="utf-8") for path in paths)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
+
+
+def test_a_folder_that_cannot_be_written(scores: DatasetScores, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot write"):
+        write_results(tmp_path / "file", scores, split="val")
