@@ -84,15 +84,18 @@ class Config:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
-def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | Path | None, overrides: Sequence[str] = (), defaults: Config | None = None
+) -> Config:
     """Read a YAML file and apply ``key=value`` overrides in order.
 
-    A file may name another under ``base:`` (relative to itself); its own values win.
+    A file may name another under ``base:`` (relative to itself); its own values win. What neither
+    says is as in ``defaults``.
 
     Raises:
         InputError: a file is missing or no YAML, or a key or a value is wrong.
     """
-    config = OmegaConf.structured(Config)
+    config = OmegaConf.structured(defaults or Config())
     if path is not None:
         for file, content in _with_bases(Path(path)):
             config = _merged(config, content, str(file))

@@ -1,0 +1,109 @@
+#!/usr/bin/env python
+"""Segment videos with a trained network and score the masks.
+
+    python eval.py --config configs/stm.yaml --weights STM_weights.pth \
+        --dataset davis2017-val --data DAVIS --output results/stm-davis2017-val
+    python eval.py --weights stcn.pth --video my.mp4 --mask first.png --overlay
+    python eval.py --score-only results/stm-davis2017-val/masks --dataset davis2017-val --data DAVIS
+
+Trailing key=value arguments override the configuration: memory.every=3 evaluation.size=600.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from scmn.errors import InputError
+from scmn.programs import run_program
+
+
+def parse_arguments() -> argparse.Namespace:
+    description, _, examples = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", type=Path, help="YAML file of configs/; not needed if the weights name a model")
+    add("--weights", type=Path, help="published STM or STCN file, .safetensors or checkpoint")
+    add("--dataset", help="davis2016-val, davis2017-val, youtube-vos-2019-val, mose-val, ...")
+    add("--data", type=Path, help="folder of the data set")
+    add("--sequence", action="append", metavar="NAME", help="only this sequence (repeatable)")
+    add("--video", type=Path, help="video file, folder of frames, or folder of such folders")
+    add(
+        "--mask",
+        type=Path,
+        action="append",
+        metavar="PNG",
+        help="label PNG of the first frame; "
+        "repeatable or a folder, then each is named after its frame",
+    )
+    add("--output", type=Path, help="folder for results (default: results/<data>-<model>)")
+    add("--score-only", type=Path, metavar="FOLDER", help="score the masks in FOLDER, run nothing")
+    add("--overlay", action="store_true", help="write an mp4 of the masks over each video")
+    add("--device", help="auto, cpu, cuda, cuda:N, mps")
+    add("--precision", choices=("fp32", "bf16", "fp16"))
+    add("--size", type=int, help="scale frames down to this shorter side; 0: their own size")
+    add("overrides", nargs="*", metavar="key=value", help="override the configuration")
+    arguments = parser.parse_args()
+    for name in ("device", "precision", "size"):
+        value = getattr(arguments, name)
+        if value is not None:
+            arguments.overrides.append(f"evaluation.{name}={value}")
+    if arguments.dataset is None and arguments.video is None:
+        parser.print_help()
+        raise InputError("what should be segmented? give --dataset and --data, or --video")
+    if (arguments.dataset is None) != (arguments.data is None):
+        raise InputError("--dataset and --data go together")
+    if (arguments.video is None) != (arguments.mask is None):
+        raise InputError("--video and --mask go together")
+    if arguments.video is not None and arguments.dataset is not None:
+        raise InputError("give either --dataset or --video")
+    if arguments.score_only is not None and arguments.dataset is None:
+        raise InputError("--score-only needs the annotations: give --dataset and --data")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.score_only is not None:
+        from scmn.evaluation.rescore import score_folder
+        from scmn.evaluation.summary import score_table
+
+        scores, files = score_folder(
+            arguments.score_only,
+            arguments.dataset,
+            arguments.data,
+            sequences=arguments.sequence,
+            output=arguments.output,
+            overrides=arguments.overrides,
+        )
+        print(score_table(scores), "", *(f"wrote {file}" for file in files), sep="\n")
+        return
+
+    from scmn.evaluation.evaluate import evaluate, resolve_config
+    from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
+    from scmn.evaluation.summary import result_table
+
+    config = resolve_config(arguments.config, arguments.overrides, arguments.weights)
+    common = {
+        "model": config.model.name,
+        "weights": arguments.weights,
+        "output": arguments.output,
+        "overlay": arguments.overlay,
+    }
+    if arguments.dataset is not None:
+        evaluation = dataset_evaluation(
+            arguments.dataset, arguments.data, sequences=arguments.sequence, **common
+        )
+    else:
+        evaluation = video_evaluation(arguments.video, arguments.mask, **common)
+    result = evaluate(evaluation, config)
+    if result is not None:
+        print(result_table(result))
+
+
+if __name__ == "__main__":
+    run_program(main)
