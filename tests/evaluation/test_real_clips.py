@@ -1,0 +1,58 @@
+"""Real clips through the whole evaluation, with a small random network at a small size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scmn import save_weights
+from scmn.data.masks import read_label_map
+from scmn.evaluation.evaluate import evaluate, resolve_config
+from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
+from tests.conftest import build_small
+
+OVERRIDES = ["evaluation.size=64", "memory.max_frames=4"]
+
+
+def small_weights(folder: Path) -> Path:
+    save_weights(build_small("scmn"), folder / "small.safetensors")
+    return folder / "small.safetensors"
+
+
+def test_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
+    weights = small_weights(tmp_path)
+    evaluation = dataset_evaluation(
+        "davis2017-val",
+        shared_data / "davis-clips",
+        model="scmn",
+        sequences=["dogs-jump"],
+        weights=weights,
+        output=tmp_path / "out",
+    )
+    result = evaluate(evaluation, resolve_config(None, OVERRIDES, weights))
+    assert result is not None
+    assert result.scores is not None
+    assert [scored.object_id for scored in result.scores.objects] == [1, 2, 3]
+    masks = sorted((tmp_path / "out/masks/dogs-jump").iterdir())
+    assert len(masks) == 66
+    assert read_label_map(masks[-1]).shape == (240, 432)
+
+
+def test_five_look_alikes_from_their_folder(shared_data: Path, tmp_path: Path) -> None:
+    weights = small_weights(tmp_path)
+    clips = shared_data / "davis-clips"
+    mask = clips / "Annotations/480p/gold-fish/00000.png"
+    evaluation = video_evaluation(
+        clips / "JPEGImages/480p/gold-fish",
+        [mask],
+        model="scmn",
+        weights=weights,
+        output=tmp_path / "out",
+    )
+    result = evaluate(evaluation, resolve_config(None, OVERRIDES, weights))
+    assert result is not None
+    assert result.records[0].objects == 5
+    assert result.records[0].frames == 40
+    first = read_label_map(tmp_path / "out/masks/gold-fish/00000.png")
+    assert np.array_equal(first, read_label_map(mask))

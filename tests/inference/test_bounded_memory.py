@@ -1,0 +1,42 @@
+"""Peak memory does not depend on a video's length when the memory is bounded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PROGRAM = """
+import resource, sys
+from scmn import VideoSegmenter, build_model
+from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+
+max_frames = None if sys.argv[1] == "null" else int(sys.argv[1])
+model = build_model("stm", backbone="resnet18", key_dim=128, value_dim=512, hidden_dim=16)
+# Every frame is remembered: an unbounded memory would grow by 0.15 MB a frame and object.
+segmenter = VideoSegmenter(model, memory={"every": 1, "max_frames": max_frames})
+sequence = SyntheticSequence(SyntheticSettings(size=(96, 160), frames=600, objects=(1, 1)), 0, 0)
+frames = (sequence.image(t) for t in range(len(sequence)))
+for t, _ in enumerate(segmenter.run(frames, sequence.annotation(0))):
+    if t + 1 in (120, 600):
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module")
+def test_600_frames_take_no_more_than_120() -> None:
+    completed = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "8"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    short, long = map(int, completed.stdout.split())
+    assert long <= 1.05 * short

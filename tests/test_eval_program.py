@@ -1,0 +1,221 @@
+"""eval.py as a program: subprocesses, exit statuses, one line for every mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from scmn import save_weights
+from scmn.data.masks import read_label_map, write_label_map
+from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.data.video import VideoWriter
+from tests.conftest import REPOSITORY, build_small
+
+FRAMES = 5
+
+
+def python(*arguments: object, module: str | None = None) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable] if module is None else [sys.executable, "-m", module]
+    return subprocess.run(
+        [*launcher, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("davis")
+    settings = SyntheticSettings(size=(64, 96), frames=FRAMES)
+    write_davis(folder, sequences=3, settings=settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(build_small("stcn"), path)
+    return path
+
+
+def test_data_set_alone_and_shared_out_by_torchrun(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
+    alone = python("eval.py", *options, "--output", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert "J&F" in alone.stdout
+    assert "peak memory" in alone.stdout
+    launch = ["--standalone", "--nproc_per_node=2", "eval.py"]
+    shared = python(
+        *launch, *options, "--output", tmp_path / "shared", module="torch.distributed.run"
+    )
+    assert shared.returncode == 0, shared.stderr
+    masks = sorted(
+        path.relative_to(tmp_path / "alone") for path in tmp_path.glob("alone/masks/*/*")
+    )
+    assert len(masks) == 3 * FRAMES
+    for mask in masks:
+        expected = read_label_map(tmp_path / "alone" / mask)
+        assert np.array_equal(read_label_map(tmp_path / "shared" / mask), expected)
+    scores = "per-sequence_results-val.csv"
+    assert (tmp_path / "shared" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
+
+    rescored = python(
+        "eval.py",
+        "--score-only",
+        tmp_path / "shared/masks",
+        "--dataset",
+        "davis2017-val",
+        "--data",
+        davis,
+        "--output",
+        tmp_path / "rescored",
+    )
+    assert rescored.returncode == 0, rescored.stderr
+    assert (tmp_path / "rescored" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
+
+
+def test_the_users_own_video(weights: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    with VideoWriter(tmp_path / "my.mp4", frame_rate=10) as writer:
+        for t in range(FRAMES):
+            image = background.copy()
+            image[10:30, 5 + t : 25 + t] = (200, 30, 30)
+            writer.write(image)
+    labels = np.zeros((48, 64), dtype=np.uint8)
+    labels[10:30, 5:25] = 9
+    write_label_map(tmp_path / "first.png", labels)
+    completed = python(
+        "eval.py",
+        "--config",
+        "configs/stcn.yaml",
+        "--video",
+        tmp_path / "my.mp4",
+        "--mask",
+        tmp_path / "first.png",
+        "--overlay",
+        "--output",
+        tmp_path / "out",
+        "model.backbone=resnet18",
+        "model.switches.hidden_dim=16",
+        "--precision",
+        "bf16",
+    )
+    assert completed.returncode == 0, completed.stderr
+    masks = sorted((tmp_path / "out/masks/my").iterdir())
+    assert [path.name for path in masks] == [f"{t:05d}.png" for t in range(FRAMES)]
+    assert np.array_equal(read_label_map(masks[0]), labels)
+    with av.open(str(tmp_path / "out/overlays/my.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert sum(1 for _ in container.decode(stream)) == FRAMES
+
+
+def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
+    """Return name -> (arguments, what the line on stderr must say)."""
+    (folder / "bad.yaml").write_text("memory: {evry: 5}")
+    (folder / "text.mp4").write_text("no video")
+    (folder / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
+    write_label_map(folder / "mask.png", np.ones((64, 96), dtype=np.uint8))
+    write_label_map(folder / "small.png", np.ones((5, 5), dtype=np.uint8))
+    frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
+    data: list[object] = ["--dataset", "davis2017-val", "--data", davis]
+    video: list[object] = ["--video", frames, "--mask", folder / "mask.png"]
+    w: list[object] = ["--weights", weights, "--output", folder / "out"]
+    return {
+        "nothing": ([], "what should be segmented"),
+        "data without set": (["--data", davis], "what should be segmented"),
+        "no model": (data, "which model"),
+        "config key": ([*data, "--config", folder / "bad.yaml"], "'every'"),
+        "config file": ([*data, "--config", "configs/none.yaml"], "not found"),
+        "override": ([*data, *w, "memory.evry=3"], "'every'"),
+        "data set name": (["--dataset", "davis2017val", "--data", davis, *w], "davis2017-val"),
+        "data set folder": (["--dataset", "mose-val", "--data", folder, *w], "expected"),
+        "weights": ([*data, "--weights", folder / "cut.safetensors"], "cut.safetensors"),
+        "other network": ([*data, *w, "model.name=stm"], "'stcn', not of 'stm'"),
+        "video": (["--video", folder / "text.mp4", "--mask", folder / "mask.png", *w], "text.mp4"),
+        "no video": (["--video", folder / "none.mp4", "--mask", folder / "mask.png", *w], "exist"),
+        "mask size": (["--video", frames, "--mask", folder / "small.png", *w], "small.png"),
+        "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
+        "masks to score": ([*data, "--score-only", folder / "none"], "not found"),
+        "ground truth as result": (
+            [*data, "--score-only", davis / "Annotations/480p"],
+            "the same folder",
+        ),
+    }
+
+
+MISTAKES = [
+    "nothing",
+    "data without set",
+    "no model",
+    "config key",
+    "config file",
+    "override",
+    "data set name",
+    "data set folder",
+    "weights",
+    "other network",
+    "video",
+    "no video",
+    "mask size",
+    "device",
+    "masks to score",
+    "ground truth as result",
+]
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(
+    name: str,
+    davis: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The program's own code, in this process: starting torch anew for each would take minutes."""
+    if name == "device" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA GPU")
+    arguments, expected = mistakes(davis, weights, tmp_path)[name]
+    status, stderr = in_process(arguments, monkeypatch, capsys)
+    assert status == 2
+    line = stderr.splitlines()[-1]  # above it there may be a progress bar
+    assert "Traceback" not in stderr
+    assert line.startswith("error: ")
+    assert expected in line
+    assert not (tmp_path / "out" / "masks").exists()
+
+
+def in_process(
+    arguments: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(REPOSITORY / "eval.py"), run_name="__main__")
+    return int(caught.value.code or 0), capsys.readouterr().err
+
+
+def test_a_mistake_in_a_subprocess(davis: Path) -> None:
+    completed = python(
+        "eval.py", "--dataset", "davis2017-vla", "--data", davis, "--config", "configs/stm.yaml"
+    )
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("error: ")
+    assert "Traceback" not in completed.stderr
