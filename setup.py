@@ -37,6 +37,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "coco": ["pycocotools>=2.0.8"],
         "demo": ["gradio>=5"],
         "dev": [
             "hypothesis>=6.100",

@@ -1,0 +1,107 @@
+"""Colour augmentation: brightness, contrast, saturation and hue as one 3x4 matrix per frame.
+
+torchvision's ``ColorJitter`` applies the four one after the other and clips after each. All four
+are affine maps of RGB here (hue turns in the plane of constant luma instead of HSV), so a clip's
+and a frame's jitter become one matrix that OpenCV applies in a tenth of a millisecond; values are
+rounded and clipped once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from scmn.data.clips.clip import refuse_setting
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+# RGB -> YIQ (NTSC): luma and two axes of colour.
+_TO_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+@dataclass(frozen=True)
+class ColourChange:
+    """One change of colours; the defaults change nothing."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    """Share of a full turn."""
+
+    def matrix(self, mean_luma: float) -> np.ndarray:
+        """Return the change as (3, 4) on RGB; contrast is about the image's mean luma."""
+        saturate = self.saturation * np.eye(3) + (1 - self.saturation) * np.ones((3, 1)) * _LUMA
+        cosine, sine = math.cos(2 * math.pi * self.hue), math.sin(2 * math.pi * self.hue)
+        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+        linear = self.contrast * self.brightness * (_FROM_YIQ @ turn @ _TO_YIQ @ saturate)
+        # Saturation and hue leave greys alone, so the offset of contrast passes through them.
+        offset = (1 - self.contrast) * self.brightness * mean_luma
+        return np.column_stack([linear, np.full(3, offset)])
+
+
+GREYSCALE = ColourChange(saturation=0.0)
+
+
+@dataclass(frozen=True)
+class ColourJitter:
+    """Ranges of a random colour change: factors in 1 ± value, hue in ± value of a turn.
+
+    Raises InputError for a value out of its range.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                refuse_setting(name, getattr(self, name), "a number from 0 to 1")
+        if not 0 <= self.hue <= 0.5:
+            refuse_setting("hue", self.hue, "a share of a turn from 0 to 0.5")
+
+    def draw(self, rng: np.random.Generator) -> ColourChange:
+        """Draw one change."""
+        spread = np.array([self.brightness, self.contrast, self.saturation, self.hue])
+        brightness, contrast, saturation, hue = rng.uniform(-spread, spread).tolist()
+        return ColourChange(1 + brightness, 1 + contrast, 1 + saturation, hue)
+
+
+def change_colours(image: np.ndarray, changes: Sequence[ColourChange]) -> np.ndarray:
+    """Apply changes in order to uint8 (H, W, 3) RGB; rounding and clipping happen once."""
+    mean_luma = float(_LUMA @ cv2.mean(image)[:3])
+    joined = np.eye(4)
+    for change in changes:
+        joined = np.vstack([change.matrix(mean_luma), [0, 0, 0, 1]]) @ joined
+        mean_luma *= change.brightness  # contrast, saturation and hue keep the mean
+    return cv2.transform(image, joined[:3])
+
+
+@dataclass(frozen=True)
+class ClipColours:
+    """Colour augmentation of a clip: one draw for all frames, then one for each frame.
+
+    Raises InputError for a value out of its range.
+    """
+
+    clip: ColourJitter = field(default_factory=ColourJitter)
+    frame: ColourJitter = field(default_factory=ColourJitter)
+    greyscale: float = 0.0
+    """Chance of a clip without colours."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.greyscale <= 1:
+            refuse_setting("greyscale", self.greyscale, "a chance from 0 to 1")
+
+    def change(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+        """Return the clip's images, each uint8 (H, W, 3) RGB, with changed colours."""
+        common = [self.clip.draw(rng)]
+        if rng.random() < self.greyscale:
+            common.append(GREYSCALE)
+        return [change_colours(image, [*common, self.frame.draw(rng)]) for image in images]

@@ -1,0 +1,68 @@
+"""How far apart the frames of a training clip are, and how that changes during training.
+
+STM and STCN begin with near frames, go on to far ones, and STCN ends with near ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scmn.data.clips.clip import refuse_setting
+
+
+@dataclass(frozen=True)
+class SkipCurriculum:
+    """The maximum skip as a function of progress; the default is STCN's on DAVIS.
+
+    Raises InputError for steps that do not begin at 0 or are not in order.
+    """
+
+    steps: tuple[tuple[float, int], ...] = (
+        (0.0, 5),
+        (0.1, 10),
+        (0.2, 15),
+        (0.3, 20),
+        (0.4, 25),
+        (0.9, 5),
+    )
+    """(progress from which on it holds, maximum skip in frames of the video)."""
+
+    def __post_init__(self) -> None:
+        if any(len(step) != 2 for step in self.steps):
+            refuse_setting("curriculum", self.steps, "pairs of progress and maximum skip")
+        # Lists, as YAML has them, are welcome; the dataclass stays hashable.
+        object.__setattr__(self, "steps", tuple((start, skip) for start, skip in self.steps))
+        starts = [step[0] for step in self.steps]
+        if not starts or starts[0] != 0 or starts[-1] >= 1 or starts != sorted(set(starts)):
+            refuse_setting("curriculum", self.steps, "progress that rises from 0 to below 1")
+        if any(skip < 0 or skip != int(skip) for _, skip in self.steps):
+            refuse_setting("curriculum", self.steps, "maximum skips of 0 or more frames")
+
+    def maximum_skip(self, progress: float, *, frame_interval: int = 1) -> int:
+        """Return the maximum skip at ``progress`` in [0, 1], in steps of annotated frames.
+
+        ``frame_interval`` is the number of video frames from one annotated frame to the next (5 on
+        YouTube-VOS); a skip of at least one frame stays at least one step.
+        """
+        skip = next(int(skip) for start, skip in reversed(self.steps) if progress >= start)
+        return max(skip // frame_interval, min(skip, 1))
+
+
+def choose_frames(
+    length: int, *, frames: int, maximum_skip: int, rng: np.random.Generator
+) -> list[int]:
+    """Choose ``frames`` of ``length`` annotated frames in time order (STCN's rule).
+
+    With m = min(length, maximum_skip), the first is drawn from 0..length - m, each further one is
+    1..m + 1 later. Frames are held back so far that those after them still differ; only a sequence
+    with fewer frames than the clip repeats its last.
+    """
+    most = min(length, maximum_skip)
+    chosen: list[int] = []
+    for left in reversed(range(frames)):
+        earliest = chosen[-1] + 1 if chosen else 0
+        drawn = earliest + int(rng.integers(0, most if chosen else length - most, endpoint=True))
+        chosen.append(min(drawn, max(length - 1 - left, earliest), length - 1))
+    return chosen

@@ -1,0 +1,155 @@
+"""Batches of training clips for one rank, drawn by worker processes in the order of numbers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Thread
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from scmn.data.clips.clip import ClipBatch, TrainingClip, collate_clips, refuse_setting
+from scmn.data.clips.mixture import ClipMixture
+from scmn.errors import InputError
+
+
+class SampleNumbers(Sampler[int]):
+    """The numbers ``start + rank, start + rank + world_size, ...`` below ``stop``.
+
+    Every rank gets equally many: numbers that do not suffice for all ranks are left out.
+
+    Raises InputError for a rank or range that does not exist.
+    """
+
+    def __init__(self, *, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
+        if world_size < 1 or not 0 <= rank < world_size:
+            refuse_setting("rank", rank, f"0..{world_size - 1}, below the world size")
+        if not 0 <= start <= stop:
+            refuse_setting("start", start, f"a sample number from 0 to {stop}")
+        whole = (stop - start) // world_size * world_size
+        self._numbers = range(start + rank, start + whole, world_size)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """The message of an InputError on its way out of a worker.
+
+    The DataLoader would raise it again with a traceback in its text.
+    """
+
+    message: str
+
+
+class _GuardedMixture(Dataset["TrainingClip | _Refusal"]):
+    def __init__(self, mixture: ClipMixture) -> None:
+        self._mixture = mixture
+
+    def __len__(self) -> int:
+        return len(self._mixture)
+
+    def __getitem__(self, number: int) -> TrainingClip | _Refusal:
+        try:
+            return self._mixture[number]
+        except InputError as error:
+            return _Refusal(str(error))
+
+
+def _collate(samples: Sequence[TrainingClip | _Refusal]) -> ClipBatch | _Refusal:
+    clips = []
+    for sample in samples:
+        if isinstance(sample, _Refusal):
+            return sample
+        clips.append(sample)
+    return collate_clips(clips)
+
+
+def _prepare_worker(worker: int) -> None:
+    """Leave threads and signals to the process that trains.
+
+    Ctrl-C and a scheduler's SIGTERM reach the whole process group. The trainer finishes its step
+    and writes a checkpoint, so its workers live until it ends them itself, or is gone.
+    """
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None and hasattr(signal, "sigwaitinfo"):
+        # Threads inherit the mask: only the one below ever sees the signal, and who sent it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_when_told_by, args=(parent.pid,), daemon=True).start()
+
+
+def _end_when_told_by(parent: int | None) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
+
+
+class ClipLoader:
+    """The batches of one rank from sample ``start`` on; each iteration begins there again.
+
+    One iteration is a whole stage, over which its workers live; they end with it, also when it is
+    left by an error.
+
+    Batch i of rank r of R holds the samples ``start + r + R * (i * batch_size + 0, 1, ...)``: the R
+    batches of a step are ``R * batch_size`` consecutive samples. Every rank has equally many whole
+    batches.
+
+    Raises InputError for a number out of its range, and during iteration, in one line that names
+    the file, if data cannot be read, whichever process reads it.
+    """
+
+    def __init__(
+        self,
+        mixture: ClipMixture,
+        *,
+        batch_size: int,
+        start: int = 0,
+        stop: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+        prefetch: int = 2,
+    ) -> None:
+        """``stop`` is the mixture's end unless given; ``prefetch`` batches wait per worker."""
+        if batch_size < 1:
+            refuse_setting("batch_size", batch_size, "at least 1")
+        if workers < 0:
+            refuse_setting("workers", workers, "0 or more")
+        stop = len(mixture) if stop is None else stop
+        if stop > len(mixture):
+            refuse_setting("stop", stop, f"at most the stage's {len(mixture)} samples")
+        self._loader = DataLoader(
+            _GuardedMixture(mixture),
+            batch_size=batch_size,
+            sampler=SampleNumbers(start=start, stop=stop, rank=rank, world_size=world_size),
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=pin_memory,
+            drop_last=True,
+            worker_init_fn=_prepare_worker,
+            prefetch_factor=prefetch if workers else None,
+            # Its own generator: the loader must not draw from the one that training draws from.
+            generator=torch.Generator().manual_seed(mixture.seed),
+        )
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        for batch in self._loader:
+            if isinstance(batch, _Refusal):
+                raise InputError(batch.message)
+            yield batch

@@ -1,0 +1,125 @@
+"""A mixture of data sets as one list of samples: sample number -> clip, a pure function.
+
+Neither the number of workers nor that of ranks, nor a restart, changes what sample n is: its place
+in the data and all its random numbers come from the seed and n alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from scmn.data.clips.clip import (
+    ClipSettings,
+    DrawnClip,
+    TrainingClip,
+    assemble_clip,
+    refuse_setting,
+)
+from scmn.errors import InputError
+
+
+class ClipSource(Protocol):
+    """A data set that clips are drawn from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> ClipSettings: ...
+
+    def __len__(self) -> int:
+        """Number of items: images or videos."""
+        ...
+
+    def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
+        """Draw a clip of item ``index``: the same for the same random numbers and progress."""
+        ...
+
+
+@dataclass(frozen=True)
+class MixtureEntry:
+    """A data set's share in a mixture."""
+
+    source: ClipSource
+    repeat: int = 1
+    """How often each of its items comes in a pass over the mixture."""
+
+
+class ClipMixture(Dataset[TrainingClip]):
+    """The samples 0..total_samples - 1 of one training stage.
+
+    A pass holds every item of every entry ``repeat`` times, in an order of its own that depends on
+    the seed and the pass alone. Progress at sample n is n / total_samples.
+
+    Raises InputError if there is no entry, a number is out of range, or the entries' settings of
+    clips differ.
+    """
+
+    def __init__(self, entries: Sequence[MixtureEntry], *, seed: int, total_samples: int) -> None:
+        if not entries:
+            raise InputError("a training stage has no data set; expected at least one")
+        if seed < 0:
+            refuse_setting("seed", seed, "0 or more")
+        if total_samples < 1:
+            refuse_setting("total_samples", total_samples, "at least 1")
+        for entry in entries:
+            if entry.repeat < 1:
+                refuse_setting(f"repeat of '{entry.source.name}'", entry.repeat, "at least 1")
+            if entry.source.settings != entries[0].source.settings:
+                raise InputError(
+                    f"data sets '{entries[0].source.name}' and '{entry.source.name}' make clips "
+                    "of different settings; expected one length, size and number of objects"
+                )
+        self.entries = tuple(entries)
+        self.settings = entries[0].source.settings
+        self.seed = seed
+        self.total_samples = total_samples
+        self._ends = list(accumulate(len(entry.source) * entry.repeat for entry in entries))
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.total_samples
+
+    @property
+    def pass_length(self) -> int:
+        """Number of samples in a pass over the data."""
+        return self._ends[-1]
+
+    def __getitem__(self, number: int) -> TrainingClip:
+        """Draw sample ``number``; InputError, naming the file, if its data cannot be read."""
+        if not 0 <= number < self.total_samples:
+            raise IndexError(f"training samples are 0..{self.total_samples - 1}, not {number}")
+        source, index = self.item(number)
+        drawn = source.draw(
+            index, rng=self._stream("clip", number), progress=number / self.total_samples
+        )
+        return assemble_clip(drawn, max_objects=self.settings.max_objects, number=number)
+
+    def item(self, number: int) -> tuple[ClipSource, int]:
+        """Return the data set, and the index in it, that sample ``number`` is drawn from."""
+        pass_number, place = divmod(number, self.pass_length)
+        position = int(self._order(pass_number)[place])
+        entry = bisect_right(self._ends, position)
+        source = self.entries[entry].source
+        begin = self._ends[entry - 1] if entry else 0
+        return source, (position - begin) % len(source)
+
+    def _order(self, pass_number: int) -> np.ndarray:
+        order = self._orders.get(pass_number)
+        if order is None:
+            order = self._stream("order", pass_number).permutation(self.pass_length)
+            # Samples that are drawn one after the other lie in at most two passes.
+            self._orders = {n: o for n, o in self._orders.items() if n == pass_number - 1}
+            self._orders[pass_number] = order
+        return order
+
+    def _stream(self, part: str, number: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, zlib.crc32(part.encode()), number])

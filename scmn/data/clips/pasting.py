@@ -1,0 +1,140 @@
+"""Objects cut out of other images, moving in front of or behind what a clip shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from scmn.data.clips.clip import refuse_setting
+from scmn.data.clips.geometry import check_range, draw_flip
+from scmn.data.clips.warp import Warp, reduced, warp_about
+from scmn.data.masks import object_ids
+
+
+@dataclass(frozen=True)
+class PasteSettings:
+    """How objects of other images join a static clip.
+
+    Raises InputError for a value out of its range.
+    """
+
+    most: int = 2
+    """At most so many in a clip."""
+    probability: float = 0.5
+    """Chance of each of them."""
+    labelled: float = 0.5
+    """Chance to be an object of the clip; else it is an unlabelled distractor or occluder."""
+    behind: float = 0.25
+    """Chance to be behind the objects that are there instead of in front of them."""
+    size: tuple[float, float] = (0.2, 0.5)
+    """Longer side of the object as a share of the crop's shorter side."""
+    drift: float = 0.1
+    """Largest motion from frame to frame along each axis, as a share of the crop's side."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most <= 8:
+            refuse_setting("paste.most", self.most, "a number from 0 to 8")
+        for name in ("probability", "labelled", "behind"):
+            if not 0 <= getattr(self, name) <= 1:
+                refuse_setting(f"paste.{name}", getattr(self, name), "a chance from 0 to 1")
+        check_range("paste.size", self.size, most=4.0)
+        if not 0 <= self.drift <= 1:
+            refuse_setting("paste.drift", self.drift, "a share from 0 to 1")
+
+    def count(self, rng: np.random.Generator) -> int:
+        """Draw how many objects are pasted into a clip."""
+        return int((rng.random(self.most) < self.probability).sum())
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One object of an image, cut to its bounding box and a pixel more."""
+
+    image: np.ndarray
+    """uint8 (h, w, 3)."""
+    mask: np.ndarray
+    """uint8 (h, w), 0 or 1."""
+    source: str
+    label: int
+    """Its id in the clip; 0 for a distractor."""
+    behind: bool
+
+
+def cut_out(
+    image: np.ndarray,
+    labels: np.ndarray,
+    *,
+    source: str,
+    unused_label: int,
+    settings: PasteSettings,
+    rng: np.random.Generator,
+) -> Cutout | None:
+    """Cut a random object out of an image; None if the image has none.
+
+    It gets ``unused_label`` if it is drawn to be labelled, else 0.
+    """
+    label = unused_label if rng.random() < settings.labelled else 0
+    behind = bool(rng.random() < settings.behind)
+    present = object_ids(labels)
+    if not present:
+        return None
+    mask = (labels == rng.choice(present)).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(mask)
+    rows = slice(max(0, top - 1), top + height + 1)
+    columns = slice(max(0, left - 1), left + width + 1)
+    return Cutout(image[rows, columns], mask[rows, columns], source, label, behind)
+
+
+def cutout_warps(
+    cutout: Cutout,
+    motions: Sequence[np.ndarray],
+    *,
+    size: tuple[int, int],
+    settings: PasteSettings,
+    rng: np.random.Generator,
+) -> list[Warp]:
+    """Return one warp a frame: the cutout drifts through the crop and moves by ``motions``.
+
+    ``motions`` are linear maps (2, 2) about its middle.
+    """
+    source_size = cutout.mask.shape
+    height, width = size
+    scale = rng.uniform(*settings.size) * min(size) / max(source_size)
+    base = scale * draw_flip(0.5, rng)
+    place = rng.uniform(0.1, 0.9, 2)
+    way = rng.uniform(-settings.drift, settings.drift, 2)
+    return [
+        warp_about(
+            motion @ base,
+            source_centre=np.array([source_size[1] / 2, source_size[0] / 2]),
+            crop_centre=(place + step * way) * [width, height],
+            source_size=(source_size[0], source_size[1]),
+            size=size,
+        )
+        for step, motion in enumerate(motions)
+    ]
+
+
+def paste_labels(labels: np.ndarray, cutout: Cutout, warp: Warp) -> np.ndarray:
+    """Put the cutout into a label map in place; return where it is seen, uint8 (H, W)."""
+    seen = warp.labels(cutout.mask)
+    if cutout.behind:
+        seen[labels > 0] = 0
+    labels[seen > 0] = cutout.label
+    return seen
+
+
+def paste_image(image: np.ndarray, cutout: Cutout, warp: Warp, seen: np.ndarray) -> None:
+    """Put the cutout into an image in place where it is ``seen``, with an edge one pixel soft."""
+    left, top, width, height = cv2.boundingRect(seen)
+    if not width:
+        return
+    part = (slice(top, top + height), slice(left, left + width))
+    over = warp.image(reduced(cutout.image, warp.reduction))[part]
+    weight = cv2.blur(seen[part].astype(np.float32), (3, 3)) * seen[part]
+    image[part] = cv2.blendLinear(
+        np.ascontiguousarray(image[part]), np.ascontiguousarray(over), 1 - weight, weight
+    )

@@ -1,0 +1,198 @@
+"""Still images -> training clips: each frame is the image, moved (pretraining, stage 1).
+
+Oh et al., "Video Object Segmentation using Space-Time Memory Networks" (ICCV 2019), section 3.3;
+the magnitudes are those of STCN (Cheng et al., NeurIPS 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
+from scmn.data.clips.colour import ClipColours, ColourJitter
+from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
+from scmn.data.clips.pasting import (
+    Cutout,
+    PasteSettings,
+    cut_out,
+    cutout_warps,
+    paste_image,
+    paste_labels,
+)
+from scmn.data.clips.static_images import LabelledImage
+from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
+from scmn.data.clips.thin_plate_spline import random_displacement
+from scmn.data.clips.warp import Warp, reduced, warp_about
+from scmn.data.masks import MAX_OBJECT_ID, object_ids
+from scmn.errors import InputError
+
+
+@dataclass(frozen=True)
+class StaticAugmentation:
+    """How a still image becomes a clip; the defaults are STCN's, and pasting is ours.
+
+    Raises InputError for a value out of its range.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.5)
+    """Of the whole clip; at 1 the image's shorter side fills the crop."""
+    flip: float = 0.5
+    """Chance that the clip is mirrored."""
+    motion: AffineRange = field(
+        default_factory=lambda: AffineRange(rotation=20.0, shear=10.0, scale=(0.9, 1.1))
+    )
+    """Of each frame. The place of the crop is drawn for each frame too, which moves the object."""
+    spline: float = 1 / 3
+    """Chance of each frame to be warped by a thin-plate spline."""
+    spline_scale: float = 0.02
+    """Standard deviation of the spline's control points, share of the crop."""
+    colours: ClipColours = field(
+        default_factory=lambda: ClipColours(
+            clip=ColourJitter(0.1, 0.05, 0.05, 0.05),
+            frame=ColourJitter(0.1, 0.05, 0.05),
+            greyscale=0.05,
+        )
+    )
+    paste: PasteSettings = field(default_factory=PasteSettings)
+
+    def __post_init__(self) -> None:
+        check_range("scale", self.scale)
+        for name in ("flip", "spline"):
+            if not 0 <= getattr(self, name) <= 1:
+                refuse_setting(name, getattr(self, name), "a chance from 0 to 1")
+        if not 0 <= self.spline_scale <= 0.2:
+            refuse_setting("spline_scale", self.spline_scale, "a share from 0 to 0.2")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The geometry of a clip: where its image and its cutouts are in each frame."""
+
+    labels: np.ndarray
+    warps: Sequence[Warp]
+    cutouts: Sequence[tuple[Cutout, Sequence[Warp]]]
+    first_labels: np.ndarray
+
+    def frame(self, image: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and label map of a frame, before changes of colour."""
+        picture = self.warps[index].image(image)
+        labels = self.warps[index].labels(self.labels)
+        for cutout, warps in self.cutouts:
+            seen = paste_labels(labels, cutout, warps[index])
+            paste_image(picture, cutout, warps[index], seen)
+        return picture, labels
+
+
+class StaticClips:
+    """Clips of still images: ``draw`` makes one of them.
+
+    Raises InputError if there is no image.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        *,
+        name: str,
+        settings: ClipSettings,
+        augmentation: StaticAugmentation | None = None,
+    ) -> None:
+        if not images:
+            raise InputError(f"data set '{name}' has no image")
+        self.images = images
+        self.name = name
+        self.settings = settings
+        self.augmentation = StaticAugmentation() if augmentation is None else augmentation
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
+        """Draw a clip of image ``index``; how far training is (``progress``) changes nothing.
+
+        Raises InputError, naming the file, if an image or mask cannot be read.
+        """
+        image, labels = self.images[index].read()
+        cutouts = self._cutouts(labels, rng)
+        plan = first_with_object(self._plans(labels, cutouts, rng), self.settings)
+        # The frames of a clip differ too little in scale to need reductions of their own.
+        image = reduced(image, min(warp.reduction for warp in plan.warps))
+        frames = [plan.frame(image, frame) for frame in range(self.settings.frames)]
+        targets = choose_targets(plan.first_labels, self.settings, rng)
+        source = f"{self.name}: {self.images[index].name}"
+        if cutouts:
+            source += " with objects of " + ", ".join(cutout.source for cutout in cutouts)
+        return DrawnClip(
+            images=self.augmentation.colours.change([picture for picture, _ in frames], rng),
+            labels=[number_targets(moved, targets) for _, moved in frames],
+            objects=len(targets),
+            source=source,
+        )
+
+    def _cutouts(self, labels: np.ndarray, rng: np.random.Generator) -> list[Cutout]:
+        """Draw the objects of other images that join the clip."""
+        used = object_ids(labels)
+        unused = [label for label in range(1, MAX_OBJECT_ID + 1) if label not in used]
+        cutouts = []
+        for label in unused[: self.augmentation.paste.count(rng)]:
+            other = self.images[int(rng.integers(len(self.images)))]
+            image, other_labels = other.read()
+            cutout = cut_out(
+                image,
+                other_labels,
+                source=other.name,
+                unused_label=label,
+                settings=self.augmentation.paste,
+                rng=rng,
+            )
+            if cutout is not None:
+                cutouts.append(cutout)
+        return cutouts
+
+    def _plans(
+        self, labels: np.ndarray, cutouts: Sequence[Cutout], rng: np.random.Generator
+    ) -> Iterator[_Plan]:
+        """Draw geometries for one clip, one after the other."""
+        size, frames = self.settings.size, self.settings.frames
+        while True:
+            warps = self._image_warps((labels.shape[0], labels.shape[1]), rng)
+            placed = []
+            for cutout in cutouts:
+                motions = [self.augmentation.motion.draw(rng) for _ in range(frames)]
+                paste = self.augmentation.paste
+                placed.append(
+                    (cutout, cutout_warps(cutout, motions, size=size, settings=paste, rng=rng))
+                )
+            first_labels = warps[0].labels(labels)
+            for cutout, moves in placed:
+                paste_labels(first_labels, cutout, moves[0])
+            yield _Plan(labels, warps, placed, first_labels)
+
+    def _image_warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
+        """Draw how the clip's own image lies in each frame."""
+        augmentation, size = self.augmentation, self.settings.size
+        fit = max(size[0] / source_size[0], size[1] / source_size[1])
+        base = fit * rng.uniform(*augmentation.scale) * draw_flip(augmentation.flip, rng)
+        middle = np.array([size[1], size[0]]) / 2
+        # At scale 1 the image fills the crop; what is left over on each side is room to move.
+        room = np.maximum(fit * np.array([source_size[1], source_size[0]]) / 2 - middle, 0)
+        warps = []
+        for _ in range(self.settings.frames):
+            displacement = None
+            if rng.random() < augmentation.spline:
+                scale = augmentation.spline_scale
+                displacement = random_displacement(size, scale=scale, rng=rng)
+            warps.append(
+                warp_about(
+                    augmentation.motion.draw(rng) @ base,
+                    source_centre=np.array([source_size[1], source_size[0]]) / 2,
+                    crop_centre=middle + rng.uniform(-room, room),
+                    source_size=source_size,
+                    size=size,
+                    displacement=displacement,
+                )
+            )
+        return warps

@@ -1,0 +1,113 @@
+"""Still images with masks: what one is, and how its mask file becomes a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from scmn.data.images import read_image
+from scmn.data.masks import MAX_GREY_ID, VOID, check_size, read_label_map
+from scmn.data.sequences import VideoSequence
+from scmn.errors import InputError
+
+GREY_THRESHOLD = 128
+"""From this value on, a pixel of a grey mask belongs to the object."""
+
+
+class LabelledImage(Protocol):
+    """A still image whose objects are known."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return image, uint8 (H, W, 3) RGB, and label map, uint8 (H, W).
+
+        InputError, naming the file, if one cannot be read or their sizes differ.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StaticImage:
+    """An image file with its mask file."""
+
+    image_path: Path
+    mask_path: Path
+    merge_objects: bool = False
+    """Every id above 0 is the one object 1."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.image_path.parent.name}/{self.image_path.name}"
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`LabelledImage`."""
+        labels = read_static_labels(self.mask_path)
+        image = read_image(self.image_path)
+        check_size(labels, image.shape[:2], self.mask_path)
+        if self.merge_objects:
+            labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
+        return image, labels
+
+
+def images_of_videos(sequences: Iterable[VideoSequence], *, every: int = 1) -> list[StaticImage]:
+    """Return every n-th annotated frame of video sequences as still images."""
+    return [
+        StaticImage(
+            sequence.image_paths[index],
+            sequence.annotation_paths[index],
+            merge_objects=sequence.merge_objects,
+        )
+        for sequence in sequences
+        for index in sorted(sequence.annotation_paths)[::every]
+    ]
+
+
+def read_static_labels(path: Path) -> np.ndarray:
+    """Read the mask of a still image as a label map, uint8 (H, W).
+
+    A grey mask of a salient object (DUTS, MSRA10K; RGB with equal channels in FSS-1000) is not a
+    label map: its edge is antialiased, and it is object 1 from ``GREY_THRESHOLD`` on. Only where
+    no value is above ``MAX_GREY_ID`` are grey values ids. Palette, 1-bit and coloured files are
+    label maps as :func:`scmn.data.masks.read_label_map` reads them.
+
+    Raises InputError if the file is missing, corrupt, or neither of the two.
+    """
+    grey = _read_grey(path)
+    if grey is None:
+        return read_label_map(path)
+    brightest = int(grey.max(initial=0))
+    if brightest <= MAX_GREY_ID:
+        return grey
+    if brightest < GREY_THRESHOLD:
+        raise InputError(
+            f"mask {path} is grey but no brighter than {brightest}; expected the object at 255, "
+            f"or a palette PNG with object ids (or grey ids up to {MAX_GREY_ID})"
+        )
+    return (grey >= GREY_THRESHOLD).astype(np.uint8)
+
+
+def _read_grey(path: Path) -> np.ndarray | None:
+    """Return uint8 (H, W) if the file holds 8 bits of grey, else None."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "LA", "RGB", "RGBA"):
+                return None
+            pixels = np.asarray(image)
+    except FileNotFoundError as error:
+        raise InputError(f"mask {path} does not exist") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"mask {path} cannot be read: {error}") from error
+    if pixels.ndim == 2:
+        return pixels
+    first = pixels[..., 0]
+    colours = pixels.shape[2] >= 3
+    if colours and not ((pixels[..., 1] == first) & (pixels[..., 2] == first)).all():
+        return None
+    return np.ascontiguousarray(first)

@@ -1,0 +1,73 @@
+"""Training clips of synthetic videos that are drawn in memory: as many as training wants."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
+from scmn.data.clips.curriculum import SkipCurriculum
+from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
+from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+
+_ENDLESS = 2**31
+
+
+class SyntheticClips:
+    """Clips of synthetic sequences ``0..scenes - 1`` of a seed, or of ever new ones.
+
+    Composing a scene takes as long as some ten frames of it, so each process keeps the last few.
+
+    Raises InputError for a value out of its range.
+    """
+
+    def __init__(
+        self,
+        synthetic: SyntheticSettings,
+        *,
+        seed: int,
+        scenes: int,
+        settings: ClipSettings,
+        name: str = "synthetic",
+        endless: bool = False,
+        kept_scenes: int = 16,
+        augmentation: VideoAugmentation | None = None,
+        curriculum: SkipCurriculum | None = None,
+    ) -> None:
+        """``scenes`` is how many clips a pass over the data takes; with ``endless`` each of them
+        shows a new scene, else the scenes come again in each pass."""
+        if scenes < 1:
+            refuse_setting("scenes", scenes, "at least 1")
+        self.name = name
+        self.settings = settings
+        self._synthetic = synthetic
+        self._seed = seed
+        self._scenes = scenes
+        self._endless = endless
+        self._kept_scenes = kept_scenes
+        self._kept: OrderedDict[int, SyntheticSequence] = OrderedDict()
+        self._clips = VideoClips(
+            [self._sequence(0)],
+            name=name,
+            settings=settings,
+            augmentation=augmentation,
+            curriculum=curriculum,
+        )
+
+    def __len__(self) -> int:
+        return self._scenes
+
+    def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
+        """Draw a clip of scene ``index``, or of a scene of its own."""
+        number = int(rng.integers(_ENDLESS)) if self._endless else index
+        return self._clips.draw_from(self._sequence(number), rng=rng, progress=progress)
+
+    def _sequence(self, number: int) -> SyntheticSequence:
+        sequence = self._kept.pop(number, None)
+        if sequence is None:
+            sequence = SyntheticSequence(self._synthetic, self._seed, number)
+        self._kept[number] = sequence
+        if len(self._kept) > self._kept_scenes:
+            self._kept.popitem(last=False)
+        return sequence

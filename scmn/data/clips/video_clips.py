@@ -1,0 +1,198 @@
+"""Annotated videos -> training clips: frames some way apart, augmented alike (stage 2).
+
+Cheng et al., "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video
+Object Segmentation" (NeurIPS 2021): the choice of frames and the magnitudes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
+from scmn.data.clips.colour import ClipColours, ColourJitter
+from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
+from scmn.data.clips.geometry import AffineRange, check_range, draw_flip, random_resized_crop
+from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
+from scmn.data.clips.warp import Warp, reduced, warp_about
+from scmn.data.sequences import VideoSequence
+from scmn.errors import InputError
+
+
+class AnnotatedVideo(Protocol):
+    """What a clip needs of a video: ``VideoSequence`` and ``SyntheticSequence`` have it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray: ...
+
+    def annotation(self, index: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class VideoAugmentation:
+    """How frames of a video become a clip; the defaults are STCN's.
+
+    Raises InputError for a value out of its range.
+    """
+
+    crop_area: tuple[float, float] = (0.36, 1.0)
+    """Share of the frame that the clip shows."""
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Its width / height, relative to that of the crop."""
+    flip: float = 0.5
+    """Chance that the clip is mirrored."""
+    reverse: float = 0.5
+    """Chance that time runs backwards."""
+    motion: AffineRange = field(default_factory=lambda: AffineRange(rotation=15.0, shear=10.0))
+    """Of each frame, about the middle of the crop."""
+    colours: ClipColours = field(
+        default_factory=lambda: ClipColours(
+            clip=ColourJitter(0.1, 0.03, 0.03),
+            frame=ColourJitter(0.01, 0.01, 0.01),
+            greyscale=0.05,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        check_range("crop_area", self.crop_area, most=1.0)
+        check_range("crop_aspect", self.crop_aspect)
+        for name in ("flip", "reverse"):
+            if not 0 <= getattr(self, name) <= 1:
+                refuse_setting(name, getattr(self, name), "a chance from 0 to 1")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which frames a clip shows and how each of them lies in the crop."""
+
+    indices: Sequence[int]
+    warps: Sequence[Warp]
+    first_labels: np.ndarray
+
+
+class VideoClips:
+    """Clips of annotated videos: ``draw`` makes one of them.
+
+    Raises InputError if there is no video, or one has no label map.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[AnnotatedVideo],
+        *,
+        name: str,
+        settings: ClipSettings,
+        augmentation: VideoAugmentation | None = None,
+        curriculum: SkipCurriculum | None = None,
+        frame_interval: int = 1,
+    ) -> None:
+        if not videos:
+            raise InputError(f"data set '{name}' has no video")
+        if frame_interval < 1:
+            refuse_setting("frame_interval", frame_interval, "at least 1")
+        for video in videos:
+            if isinstance(video, VideoSequence) and not video.annotation_paths:
+                raise InputError(f"data set '{name}': video '{video.name}' has no label map")
+        self.videos = videos
+        self.name = name
+        self.settings = settings
+        self.augmentation = VideoAugmentation() if augmentation is None else augmentation
+        self.curriculum = SkipCurriculum() if curriculum is None else curriculum
+        self.frame_interval = frame_interval
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
+        """Draw a clip of video ``index``; its frames are at most the curriculum's skip apart.
+
+        Raises InputError, naming the file, if a frame or label map cannot be read.
+        """
+        return self.draw_from(self.videos[index], rng=rng, progress=progress)
+
+    def draw_from(
+        self, video: AnnotatedVideo, *, rng: np.random.Generator, progress: float
+    ) -> DrawnClip:
+        """Draw a clip of any video with this data set's settings; see ``draw``."""
+        skip = self.curriculum.maximum_skip(progress, frame_interval=self.frame_interval)
+        plan = first_with_object(self._plans(video, skip, rng), self.settings)
+        targets = choose_targets(plan.first_labels, self.settings, rng)
+        frames = [
+            _read_frame(video, index, warp)
+            for index, warp in zip(plan.indices, plan.warps, strict=True)
+        ]
+        return DrawnClip(
+            images=self.augmentation.colours.change([image for image, _ in frames], rng),
+            labels=[number_targets(labels, targets) for _, labels in frames],
+            objects=len(targets),
+            source=f"{self.name}: {video.name}, frames {' '.join(map(str, plan.indices))}",
+        )
+
+    def _plans(
+        self, video: AnnotatedVideo, maximum_skip: int, rng: np.random.Generator
+    ) -> Iterator[_Plan]:
+        """Draw frames and geometries, one after the other."""
+        annotated = _annotated_frames(video)
+        while True:
+            places = choose_frames(
+                len(annotated), frames=self.settings.frames, maximum_skip=maximum_skip, rng=rng
+            )
+            if rng.random() < self.augmentation.reverse:
+                places.reverse()
+            indices = [annotated[place] for place in places]
+            labels = video.annotation(indices[0])
+            warps = self._warps((labels.shape[0], labels.shape[1]), rng)
+            yield _Plan(indices, warps, warps[0].labels(labels))
+
+    def _warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
+        """Draw one crop for the clip, and each frame's own motion in it.
+
+        The motion samples the frame itself beyond the crop; only what is outside of the frame is
+        filled. STCN crops first and fills what the motion uncovers.
+        """
+        augmentation, size = self.augmentation, self.settings.size
+        box = random_resized_crop(
+            source_size,
+            area=augmentation.crop_area,
+            aspect=augmentation.crop_aspect,
+            crop_aspect=size[1] / size[0],
+            rng=rng,
+        )
+        stretch = np.diag([size[1] / box.width, size[0] / box.height])
+        base = draw_flip(augmentation.flip, rng) @ stretch
+        return [
+            warp_about(
+                augmentation.motion.draw(rng) @ base,
+                source_centre=box.centre,
+                crop_centre=np.array([size[1], size[0]]) / 2,
+                source_size=source_size,
+                size=size,
+            )
+            for _ in range(self.settings.frames)
+        ]
+
+
+def _annotated_frames(video: AnnotatedVideo) -> Sequence[int]:
+    if isinstance(video, VideoSequence):
+        return sorted(video.annotation_paths)
+    return range(len(video))
+
+
+def _read_frame(video: AnnotatedVideo, index: int, warp: Warp) -> tuple[np.ndarray, np.ndarray]:
+    """Return a frame and its label map, warped."""
+    image, labels = video.image(index), video.annotation(index)
+    for what, shape in (("image", image.shape[:2]), ("label map", labels.shape)):
+        if shape != warp.source_size:
+            height, width = warp.source_size
+            raise InputError(
+                f"video '{video.name}', frame {index}: the {what} is {shape[1]}x{shape[0]} pixels "
+                f"but the first label map of the clip is {width}x{height}; all must be of one size"
+            )
+    return warp.image(reduced(image, warp.reduction)), warp.labels(labels)

@@ -1,0 +1,248 @@
+"""Samples are a pure function of seed and number, whoever draws them; batches and their loader."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import pickle
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scmn.data.clips import (
+    ClipBatch,
+    ClipLoader,
+    ClipMixture,
+    MixtureEntry,
+    SampleNumbers,
+    StaticClips,
+    SyntheticClips,
+    TrainingClip,
+    VideoClips,
+    collate_clips,
+)
+from scmn.data.synthetic import SyntheticSettings
+from scmn.errors import InputError
+from tests.data.training_trees import SETTINGS, labels_with, static_source, video
+
+SAMPLES = 24
+
+
+@pytest.fixture
+def mixture(tmp_path: Path) -> ClipMixture:
+    """Still, real-like and synthetic clips; a pass has 2 + 3 * 2 + 3 = 11 samples."""
+    still = static_source(tmp_path / "still", labels_with((1, 9)), labels_with((1, 9), (2, 9)))
+    maps = [labels_with((1, 8), (3, 9))] * 6
+    videos = [video(tmp_path / name, maps) for name in ("a", "b")]
+    synthetic = SyntheticSettings(size=(32, 48), frames=5, objects=(1, 2), minimum_area=0.02)
+    entries = [
+        MixtureEntry(still),
+        MixtureEntry(VideoClips(videos, name="video", settings=SETTINGS), repeat=3),
+        MixtureEntry(SyntheticClips(synthetic, seed=0, scenes=3, settings=SETTINGS)),
+    ]
+    return ClipMixture(entries, seed=5, total_samples=SAMPLES)
+
+
+def assert_equal(batch: ClipBatch, other: ClipBatch) -> None:
+    assert batch.numbers == other.numbers
+    assert batch.sources == other.sources
+    for name in ("frames", "masks", "valid_objects", "label_maps"):
+        assert torch.equal(getattr(batch, name), getattr(other, name)), name
+
+
+# Samples.
+
+
+def test_shapes_and_types(mixture: ClipMixture) -> None:
+    clip = mixture[7]
+    assert clip.number == 7
+    assert clip.frames.shape == (3, 3, 32, 48)
+    assert clip.frames.dtype == torch.float32
+    assert 0 <= clip.frames.min() < clip.frames.max() <= 1
+    assert clip.masks.shape == (3, 2, 32, 48)
+    assert clip.masks.dtype == torch.uint8
+    assert clip.valid_objects.dtype == torch.bool
+    assert clip.label_maps.shape == (3, 32, 48)
+    assert clip.label_maps.dtype == torch.int64
+
+
+def test_masks_are_the_label_map_one_hot(mixture: ClipMixture) -> None:
+    for number in range(SAMPLES):
+        clip = mixture[number]
+        for place in range(2):
+            assert torch.equal(clip.masks[:, place] == 1, clip.label_maps == place + 1)
+        assert torch.equal(clip.masks[0].flatten(1).any(dim=1), clip.valid_objects)
+
+
+def test_samples_do_not_depend_on_the_order_of_drawing(mixture: ClipMixture) -> None:
+    forwards = [mixture[number] for number in range(SAMPLES)]
+    torch.manual_seed(9)
+    np.random.seed(9)  # noqa: NPY002
+    again = pickle.loads(pickle.dumps(mixture))
+    backwards = [again[number] for number in reversed(range(SAMPLES))][::-1]
+    assert_equal(collate_clips(forwards), collate_clips(backwards))
+
+
+def test_seed_and_number_change_the_sample(mixture: ClipMixture) -> None:
+    other = ClipMixture(mixture.entries, seed=6, total_samples=SAMPLES)
+    assert not torch.equal(mixture[0].frames, other[0].frames)
+    same = [n for n in range(11, SAMPLES) if mixture.item(n) == mixture.item(0)]
+    assert same
+    assert not torch.equal(mixture[0].frames, mixture[same[0]].frames), "a new draw in each pass"
+
+
+def test_a_pass_holds_every_item_as_often_as_it_is_repeated(mixture: ClipMixture) -> None:
+    assert mixture.pass_length == 11
+    passes = []
+    for begin in (0, 11):
+        items = [mixture.item(number) for number in range(begin, begin + 11)]
+        passes.append([(source.name, index) for source, index in items])
+    for drawn in passes:
+        counts = Counter(drawn)
+        assert {counts["still", index] for index in range(2)} == {1}
+        assert {counts["video", index] for index in range(2)} == {3}
+        assert {counts["synthetic", index] for index in range(3)} == {1}
+    assert passes[0] != passes[1]
+
+
+def test_progress_is_the_share_of_the_stage(tmp_path: Path) -> None:
+    seen = []
+
+    class Watched(StaticClips):
+        def draw(self, index: int, *, rng: np.random.Generator, progress: float):  # type: ignore[no-untyped-def]
+            seen.append(progress)
+            return super().draw(index, rng=rng, progress=progress)
+
+    still = static_source(tmp_path, labels_with((1, 9)))
+    source = Watched(still.images, name="a", settings=SETTINGS)
+    mixture = ClipMixture([MixtureEntry(source)], seed=0, total_samples=10)
+    for number in (0, 1, 9):
+        mixture[number]
+    assert seen == [0.0, 0.1, 0.9]
+
+
+def test_numbers_that_do_not_exist(mixture: ClipMixture) -> None:
+    for number in (-1, SAMPLES):
+        with pytest.raises(IndexError, match=r"training samples are 0\.\.23"):
+            mixture[number]
+
+
+def test_wrong_mixtures_are_refused(mixture: ClipMixture, tmp_path: Path) -> None:
+    other = dataclasses.replace(SETTINGS, frames=4)
+    source = static_source(tmp_path / "other", labels_with((1, 9)), settings=other)
+    with pytest.raises(InputError, match="'still' and 'still' make clips of different settings"):
+        ClipMixture([mixture.entries[0], MixtureEntry(source)], seed=0, total_samples=1)
+    with pytest.raises(InputError, match="no data set"):
+        ClipMixture([], seed=0, total_samples=1)
+    with pytest.raises(InputError, match="'repeat of 'still'' is 0"):
+        ClipMixture([dataclasses.replace(mixture.entries[0], repeat=0)], seed=0, total_samples=1)
+    with pytest.raises(InputError, match="'seed' is -1"):
+        ClipMixture(mixture.entries, seed=-1, total_samples=1)
+
+
+# Loading.
+
+
+def test_workers_do_not_change_what_is_drawn(mixture: ClipMixture) -> None:
+    plain = list(ClipLoader(mixture, batch_size=4))
+    assert [batch.numbers for batch in plain[:2]] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    for workers in (1, 2):
+        loaded = list(ClipLoader(mixture, batch_size=4, workers=workers))
+        for batch, other in zip(plain, loaded, strict=True):
+            assert_equal(batch, other)
+
+
+def test_two_ranks_draw_what_one_draws(mixture: ClipMixture) -> None:
+    whole = list(ClipLoader(mixture, batch_size=4))
+    ranks = [list(ClipLoader(mixture, batch_size=2, rank=rank, world_size=2)) for rank in range(2)]
+    for batch, first, second in zip(whole, *ranks, strict=True):
+        assert first.numbers == batch.numbers[::2]
+        assert second.numbers == batch.numbers[1::2]
+        assert torch.equal(first.frames, batch.frames[::2])
+        assert torch.equal(second.frames, batch.frames[1::2])
+
+
+def test_restart_continues(mixture: ClipMixture) -> None:
+    whole = list(ClipLoader(mixture, batch_size=3))
+    rest = list(ClipLoader(mixture, batch_size=3, start=9))
+    for batch, other in zip(whole[3:], rest, strict=True):
+        assert_equal(batch, other)
+
+
+def test_loading_leaves_the_global_random_numbers_alone(mixture: ClipMixture) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    next(iter(ClipLoader(mixture, batch_size=2)))
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(("world", "stop"), [(1, 10), (2, 11), (3, 20), (4, 3)])
+def test_ranks_share_the_numbers_equally(world: int, stop: int) -> None:
+    shares = [
+        list(SampleNumbers(start=2, stop=stop, rank=rank, world_size=world))
+        for rank in range(world)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    together = sorted(number for share in shares for number in share)
+    assert together == list(range(2, 2 + (stop - 2) // world * world))
+    assert len(SampleNumbers(start=2, stop=stop, world_size=world)) == len(shares[0])
+
+
+def test_every_rank_has_equally_many_batches(mixture: ClipMixture) -> None:
+    loaders = [
+        ClipLoader(mixture, batch_size=2, stop=23, rank=rank, world_size=3) for rank in range(3)
+    ]
+    assert [len(loader) for loader in loaders] == [3, 3, 3]
+    assert len(list(loaders[2])) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_image_is_one_line_from_any_process(tmp_path: Path, workers: int) -> None:
+    source = static_source(tmp_path, *[labels_with((1, 9))] * 4)
+    file = tmp_path / "2.png"
+    file.write_bytes(file.read_bytes()[:-400])
+    mixture = ClipMixture([MixtureEntry(source)], seed=0, total_samples=8)
+    with pytest.raises(InputError) as caught:
+        list(ClipLoader(mixture, batch_size=2, workers=workers))
+    message = str(caught.value)
+    assert message.startswith(f"image {file} cannot be read")
+    assert "\n" not in message
+    assert not multiprocessing.active_children(), "workers end with the iteration"
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not known")
+def test_workers_outlive_the_signals_of_others(mixture: ClipMixture) -> None:
+    batches = iter(ClipLoader(mixture, batch_size=2, workers=1, prefetch=1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for name in ("INT", "TERM"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    assert len(list(batches)) == SAMPLES // 2 - 1
+    assert worker.exitcode == 0
+
+
+def test_wrong_loaders_are_refused(mixture: ClipMixture) -> None:
+    for settings, name in (
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 1, "workers": -1}, "workers"),
+        ({"batch_size": 1, "rank": 2, "world_size": 2}, "rank"),
+        ({"batch_size": 1, "start": 25}, "start"),
+        ({"batch_size": 1, "stop": 25}, "stop"),
+    ):
+        with pytest.raises(InputError, match=f"'{name}' is"):
+            ClipLoader(mixture, **settings)  # type: ignore[arg-type]
+
+
+def test_a_batch_moves_as_a_whole(mixture: ClipMixture) -> None:
+    batch = next(iter(ClipLoader(mixture, batch_size=2)))
+    assert len(batch) == 2
+    moved = batch.to("meta")
+    tensors = [getattr(moved, field.name) for field in dataclasses.fields(TrainingClip)[:4]]
+    assert all(tensor.device.type == "meta" for tensor in tensors)
+    assert moved.numbers == batch.numbers

@@ -1,0 +1,281 @@
+"""Still images with masks: layouts, masks, and the clips that are made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from scmn.data.clips import (
+    AffineRange,
+    ClipMixture,
+    ClipSettings,
+    MixtureEntry,
+    PasteSettings,
+    StaticAugmentation,
+    StaticClips,
+    images_of_videos,
+    static_images,
+)
+from scmn.data.clips.static_images import read_static_labels
+from scmn.data.masks import write_label_map
+from scmn.errors import InputError
+from tests.data.training_trees import (
+    SETTINGS,
+    STILL,
+    add_image,
+    labels_with,
+    noise,
+    static_source,
+    video,
+)
+
+MASK = labels_with((1, 10))
+
+
+def add_mask(path: Path, labels: np.ndarray = MASK) -> Path:
+    write_label_map(path, labels)
+    return path
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# Layouts.
+
+LAYOUTS = {
+    "two folders": ["images/{}.jpg", "masks/{}.png"],
+    "ECSSD": ["images/{}.jpg", "ground_truth_mask/{}.png"],
+    "DUTS": ["DUTS-TR-Image/{}.jpg", "DUTS-TR-Mask/{}.png"],
+    "side by side": ["{}.jpg", "{}.png"],
+    "FSS-1000": ["abacus/{}.jpg", "abacus/{}.png"],
+    "BIG, HRSOD": ["{}_im.jpg", "{}_gt.png"],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_is_recognised(tmp_path: Path, layout: str) -> None:
+    image, mask = LAYOUTS[layout]
+    for name in ("10", "2"):
+        add_image(tmp_path / image.format(name))
+        add_mask(tmp_path / mask.format(name))
+    (tmp_path / "notes.txt").touch()
+    found = static_images(tmp_path)
+    assert [item.image_path for item in found] == [
+        tmp_path / image.format(name) for name in ("2", "10")
+    ]
+    assert [item.mask_path for item in found] == [
+        tmp_path / mask.format(name) for name in ("2", "10")
+    ]
+    np.testing.assert_array_equal(found[0].read()[1], MASK)
+
+
+def test_classes_are_joined_in_order(tmp_path: Path) -> None:
+    for name in ("b/1", "a/2", "a/1"):
+        add_image(tmp_path / f"{name}.jpg")
+        add_mask(tmp_path / f"{name}.png")
+    assert [image.name for image in static_images(tmp_path)] == ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
+
+
+def test_image_without_mask_and_mask_without_image(tmp_path: Path) -> None:
+    add_image(tmp_path / "one" / "1.jpg")
+    with pytest.raises(InputError, match=r"1\.jpg has no mask '1'"):
+        static_images(tmp_path / "one")
+    add_image(tmp_path / "two" / "images" / "1.jpg")
+    add_mask(tmp_path / "two" / "masks" / "1.png")
+    add_mask(tmp_path / "two" / "masks" / "2.png")
+    with pytest.raises(InputError, match=r"2\.png has no image '2'"):
+        static_images(tmp_path / "two")
+
+
+def test_no_layout_names_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no image with a mask; expected images/"):
+        static_images(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        static_images(tmp_path / "none")
+    add_image(tmp_path / "images" / "1.jpg")
+    with pytest.raises(InputError, match="images/ but no masks/"):
+        static_images(tmp_path)
+
+
+def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    add_image(tmp_path / "1.jpg")
+    add_mask(tmp_path / "1.png", labels_with((1, 5), size=(40, 40)))
+    with pytest.raises(InputError, match=r"1\.png is 40x40 pixels but its frame is 48x32"):
+        static_images(tmp_path)[0].read()
+
+
+# Masks.
+
+
+def test_grey_antialiased_mask_is_one_object_from_the_middle_on(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for mode in ("L", "LA", "RGB"):
+        Image.fromarray(grey).convert(mode).save(tmp_path / f"{mode}.png")
+        np.testing.assert_array_equal(read_static_labels(tmp_path / f"{mode}.png"), grey >= 128)
+
+
+def test_palette_and_small_grey_values_are_ids(tmp_path: Path) -> None:
+    labels = labels_with((1, 5), (7, 5), (255, 5))
+    add_mask(tmp_path / "palette.png", labels)
+    np.testing.assert_array_equal(read_static_labels(tmp_path / "palette.png"), labels)
+    few = labels_with((1, 5), (7, 5))
+    Image.fromarray(few).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_static_labels(tmp_path / "grey.png"), few)
+    Image.fromarray(few > 0).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_static_labels(tmp_path / "bits.png"), few > 0)
+
+
+def test_faint_grey_mask_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 100, np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png is grey but no brighter than 100"):
+        read_static_labels(tmp_path / "a.png")
+
+
+def test_frames_of_videos_are_still_images(tmp_path: Path) -> None:
+    sequence = video(tmp_path / "dog", [labels_with((3, 5))] * 4, step=2)
+    merged = dataclasses.replace(sequence, merge_objects=True)
+    images = images_of_videos([merged], every=2)
+    assert [image.image_path.stem for image in images] == ["00000", "00004"]
+    assert np.unique(images[0].read()[1]).tolist() == [0, 1]
+
+
+# Clips.
+
+
+def test_without_augmentation_the_clip_is_the_image(tmp_path: Path) -> None:
+    labels = labels_with((5, 8), (200, 10), (255, 3))
+    drawn = static_source(tmp_path, labels, augmentation=STILL).draw(0, rng=rng(), progress=0.0)
+    expected = np.select([labels == 5, labels == 200, labels == 255], [1, 2, 255])
+    for image, moved in zip(drawn.images, drawn.labels, strict=True):
+        np.testing.assert_array_equal(image, noise())
+        np.testing.assert_array_equal(moved, expected)
+    assert drawn.objects == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_labels_stay_label_valued_under_every_augmentation(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    augmentation = StaticAugmentation(spline=0.5, paste=PasteSettings(probability=0.7))
+    maps = [labels_with((40, 9), (90, 8), (255, 4)), labels_with((1, 14), size=(50, 40))]
+    source = static_source(tmp_path_factory.mktemp("a"), *maps, augmentation=augmentation)
+    drawn = source.draw(0, rng=rng(seed), progress=0.0)
+    allowed = {0, 255, *range(1, drawn.objects + 1)}
+    for labels in drawn.labels:
+        assert labels.shape == SETTINGS.size
+        assert set(np.unique(labels).tolist()) <= allowed
+    first = set(np.unique(drawn.labels[0]).tolist())
+    assert first >= set(range(1, drawn.objects + 1)), "every target is in the first frame"
+
+
+def test_frames_of_a_clip_differ_and_the_image_moves_with_its_mask(tmp_path: Path) -> None:
+    labels = labels_with((1, 12))
+    source = static_source(tmp_path, labels)
+    Image.fromarray(labels * 255).convert("RGB").save(tmp_path / "0.png")
+    plain = dataclasses.replace(
+        StaticAugmentation(paste=PasteSettings(most=0)), spline=1.0, colours=STILL.colours
+    )
+    source = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=plain)
+    drawn = source.draw(0, rng=rng(3), progress=0.0)
+    assert not np.array_equal(drawn.labels[0], drawn.labels[1])
+    for image, moved in zip(drawn.images, drawn.labels, strict=True):
+        inside = np.all(image > 128, axis=-1)
+        assert (inside == (moved == 1)).mean() > 0.97, "only edges are interpolated"
+
+
+def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Path) -> None:
+    everywhere = np.full((32, 48), 1, np.uint8)
+    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
+    augmentation = dataclasses.replace(STILL, paste=paste)
+    source = static_source(tmp_path, everywhere, everywhere, augmentation=augmentation)
+    drawn = source.draw(0, rng=rng(), progress=0.0)
+    assert drawn.objects == 2
+    assert "with objects of" in drawn.source
+    for labels in drawn.labels:
+        assert 0.02 < (labels == 2).mean() < 0.4
+    hidden = dataclasses.replace(STILL, paste=dataclasses.replace(paste, labelled=0.0))
+    distracted = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=hidden)
+    drawn = distracted.draw(0, rng=rng(), progress=0.0)
+    assert drawn.objects == 1
+    assert (drawn.labels[0] == 0).any()
+    behind = dataclasses.replace(STILL, paste=dataclasses.replace(paste, behind=1.0))
+    covered = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=behind)
+    drawn = covered.draw(0, rng=rng(), progress=0.0)
+    assert (drawn.labels[0] == 1).all()
+    np.testing.assert_array_equal(drawn.images[0], source.images[0].read()[0])
+
+
+def test_a_pasted_object_moves_by_itself(tmp_path: Path) -> None:
+    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
+    augmentation = dataclasses.replace(STILL, paste=paste)
+    source = static_source(tmp_path, labels_with((1, 12)), augmentation=augmentation)
+    drawn = source.draw(0, rng=rng(1), progress=0.0)
+    places = [np.argwhere(labels == 2).mean(axis=0) for labels in drawn.labels]
+    steps = np.diff(places, axis=0)
+    assert np.abs(steps).max() > 0.5
+    np.testing.assert_allclose(steps[0], steps[1], atol=1.0)
+
+
+def test_empty_mask_gives_a_clip_without_objects(tmp_path: Path) -> None:
+    source = static_source(tmp_path, np.zeros((32, 48), np.uint8))
+    clip = ClipMixture([MixtureEntry(source)], seed=0, total_samples=1)[0]
+    assert not clip.valid_objects.any()
+    assert not clip.masks.any()
+    assert not clip.label_maps.any()
+
+
+def test_large_images_are_averaged_not_skipped_through(tmp_path: Path) -> None:
+    image = np.zeros((320, 480, 3), np.uint8)
+    image[::2] = 255  # any resampling without averaging keeps black and white lines
+    source = static_source(tmp_path, np.full((320, 480), 1, np.uint8), augmentation=STILL)
+    Image.fromarray(image).save(tmp_path / "0.png")
+    drawn = source.draw(0, rng=rng(), progress=0.0)
+    assert np.abs(drawn.images[0].astype(int) - 127).max() <= 3
+
+
+def test_corrupt_files_are_named(tmp_path: Path) -> None:
+    source = static_source(tmp_path, labels_with((1, 12)))
+    (tmp_path / "mask0.png").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"mask0\.png cannot be read"):
+        source.draw(0, rng=rng(), progress=0.0)
+    with pytest.raises(InputError, match="data set 'none' has no image"):
+        StaticClips([], name="none", settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: StaticAugmentation(scale=(1.5, 0.8)),
+        lambda: StaticAugmentation(spline=1.5),
+        lambda: PasteSettings(labelled=-0.1),
+        lambda: AffineRange(shear=90),
+        lambda: ClipSettings(frames=1),
+    ],
+)
+def test_settings_out_of_range_are_refused(make: object) -> None:
+    with pytest.raises(InputError, match=r"training clip setting '.*' is .*; expected"):
+        make()  # type: ignore[operator]
+
+
+def test_real_images(shared_data: Path) -> None:
+    salient = static_images(shared_data / "static" / "ecssd")
+    several = static_images(shared_data / "static" / "davis2017-first-frames")
+    assert len(salient) == 1000
+    assert len(several) == 30
+    settings = ClipSettings(size=(96, 96))
+    counts = []
+    for name, images in (("ecssd", salient), ("stills", several)):
+        source = StaticClips(images, name=name, settings=settings)
+        mixture = ClipMixture([MixtureEntry(source)], seed=0, total_samples=12)
+        clips = [mixture[number] for number in range(12)]
+        assert all(clip.valid_objects.any() for clip in clips)
+        counts.append(max(int(clip.valid_objects.sum()) for clip in clips))
+    assert counts[1] == 3

@@ -1,0 +1,249 @@
+"""Video clips: the curriculum, the choice of frames and objects, time, synthetic videos."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scmn.data.clips import (
+    ClipMixture,
+    ClipSettings,
+    MixtureEntry,
+    SkipCurriculum,
+    SyntheticClips,
+    VideoClips,
+    open_training_videos,
+)
+from scmn.data.clips.curriculum import choose_frames
+from scmn.data.clips.targets import choose_targets
+from scmn.data.masks import write_label_map
+from scmn.data.synthetic import SyntheticSettings
+from scmn.errors import InputError
+from tests.data.training_trees import SETTINGS, UNCHANGED, labels_with, noise, video
+from tests.data.trees import add_frames, add_mask, numbered
+
+FIRST_HALF = ClipSettings(frames=3, size=(32, 48), max_objects=3, redraws=0)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def frame_indices(source: str) -> list[int]:
+    return [int(index) for index in source.split("frames ")[1].split()]
+
+
+# The curriculum.
+
+
+@pytest.mark.parametrize(
+    ("progress", "davis", "youtube"),
+    [
+        (0.0, 5, 1),
+        (0.0999, 5, 1),
+        (0.1, 10, 2),
+        (0.1999, 10, 2),
+        (0.2, 15, 3),
+        (0.3, 20, 4),
+        (0.3999, 20, 4),
+        (0.4, 25, 5),
+        (0.8999, 25, 5),
+        (0.9, 5, 1),
+        (1.0, 5, 1),
+    ],
+)
+def test_curriculum_at_its_borders(progress: float, davis: int, youtube: int) -> None:
+    curriculum = SkipCurriculum()
+    assert curriculum.maximum_skip(progress) == davis
+    assert curriculum.maximum_skip(progress, frame_interval=5) == youtube
+
+
+def test_skip_never_falls_below_a_step_unless_it_is_none() -> None:
+    assert SkipCurriculum(((0.0, 3),)).maximum_skip(0.5, frame_interval=5) == 1
+    assert SkipCurriculum(((0.0, 0),)).maximum_skip(0.5, frame_interval=5) == 0
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(), ((0.1, 5),), ((0.0, 5), (0.5, 10), (0.5, 15)), ((0.0, 5), (1.0, 10)), ((0.0, -1),)],
+)
+def test_malformed_curriculum_is_refused(steps: tuple[tuple[float, int], ...]) -> None:
+    with pytest.raises(InputError, match="'curriculum'"):
+        SkipCurriculum(steps)
+
+
+@given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 30), st.integers(0, 2**32))
+def test_frames_are_in_order_and_near_enough(
+    length: int, frames: int, maximum_skip: int, seed: int
+) -> None:
+    chosen = choose_frames(length, frames=frames, maximum_skip=maximum_skip, rng=rng(seed))
+    steps = np.diff(chosen)
+    assert len(chosen) == frames
+    assert chosen[0] >= 0
+    assert chosen[-1] < length
+    assert (steps <= maximum_skip + 1).all()
+    if length >= frames:
+        assert (steps >= 1).all()
+    else:
+        assert chosen == [*range(length), *[length - 1] * (frames - length)]
+
+
+def test_every_skip_and_start_comes_up() -> None:
+    random = rng()
+    drawn = [choose_frames(40, frames=3, maximum_skip=5, rng=random) for _ in range(2000)]
+    assert {chosen[0] for chosen in drawn} == set(range(36))
+    assert {chosen[1] - chosen[0] for chosen in drawn} == {1, 2, 3, 4, 5, 6}
+
+
+# Clips.
+
+
+def test_without_augmentation_the_clip_is_the_frames(tmp_path: Path) -> None:
+    maps = [labels_with((7, 5 + number)) for number in range(5)]
+    sequence = video(tmp_path / "dog", maps, step=2)
+    clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
+    drawn = clips.draw(0, rng=rng(2), progress=0.0)
+    indices = frame_indices(drawn.source)
+    assert all(index % 2 == 0 for index in indices), "only annotated frames"
+    for index, image, labels in zip(indices, drawn.images, drawn.labels, strict=True):
+        np.testing.assert_array_equal(image, noise(index))
+        np.testing.assert_array_equal(labels, maps[index // 2] == 7)
+
+
+def test_time_runs_backwards_half_of_the_time(tmp_path: Path) -> None:
+    sequence = video(tmp_path / "dog", [labels_with((1, 9))] * 8)
+    counts = {}
+    for reverse in (0.0, 0.5, 1.0):
+        augmentation = dataclasses.replace(UNCHANGED, reverse=reverse)
+        clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=augmentation)
+        drawn = [clips.draw(0, rng=rng(seed), progress=0.0) for seed in range(40)]
+        ways = [np.sign(np.diff(frame_indices(clip.source))) for clip in drawn]
+        assert all(abs(way.sum()) == 2 for way in ways), "one way in a clip"
+        counts[reverse] = sum(way[0] < 0 for way in ways)
+    assert counts[0.0] == 0
+    assert counts[1.0] == 40
+    assert 10 <= counts[0.5] <= 30
+
+
+def test_frames_are_drawn_anew_until_the_first_holds_an_object(tmp_path: Path) -> None:
+    empty, full = labels_with(), labels_with((4, 9))
+    sequence = video(tmp_path / "dog", [empty, full, full, empty, empty, full, full, full])
+    settings = dataclasses.replace(SETTINGS, redraws=40)
+    curriculum = SkipCurriculum(((0.0, 1),))
+    clips = VideoClips(
+        [sequence], name="a", settings=settings, augmentation=UNCHANGED, curriculum=curriculum
+    )
+    starts = set()
+    for seed in range(30):
+        drawn = clips.draw(0, rng=rng(seed), progress=0.0)
+        assert drawn.objects == 1
+        starts.add(frame_indices(drawn.source)[0])
+    assert starts == {1, 2, 5}
+
+
+def test_sequences_of_empty_and_tiny_masks_survive(tmp_path: Path) -> None:
+    tiny = labels_with((9, 1), (3, 2))
+    empty_video = video(tmp_path / "empty", [labels_with()] * 4)
+    tiny_video = video(tmp_path / "tiny", [tiny] * 4)
+    settings = dataclasses.replace(SETTINGS, minimum_area=0.1)
+    clips = VideoClips(
+        [empty_video, tiny_video], name="a", settings=settings, augmentation=UNCHANGED
+    )
+    assert clips.draw(0, rng=rng(), progress=0.0).objects == 0
+    drawn = clips.draw(1, rng=rng(), progress=0.0)
+    assert drawn.objects == 1
+    np.testing.assert_array_equal(drawn.labels[0], tiny == 3)
+
+
+def test_only_objects_of_the_first_frame_are_targets(tmp_path: Path) -> None:
+    maps = [labels_with((2, 9)), labels_with((2, 9), (5, 9)), labels_with((5, 9), (255, 3))]
+    sequence = video(tmp_path / "dog", maps)
+    clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
+    drawn = clips.draw(0, rng=rng(), progress=0.0)
+    assert frame_indices(drawn.source) == [0, 1, 2]
+    np.testing.assert_array_equal(drawn.labels[1], maps[1] == 2)
+    np.testing.assert_array_equal(drawn.labels[2], np.where(maps[2] == 255, 255, 0))
+
+
+def test_objects_are_chosen_among_those_large_enough() -> None:
+    labels = labels_with((1, 8), (2, 8), (3, 8), (4, 1))
+    settings = ClipSettings(size=(32, 48), max_objects=2, minimum_area=0.01)
+    random = rng()
+    chosen = {choose_targets(labels, settings, random) for _ in range(100)}
+    assert chosen == {(1, 2), (1, 3), (2, 3)}
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    sequence = video(tmp_path / "dog", [labels_with((1, 9))] * 3)
+    write_label_map(sequence.annotation_paths[1], labels_with((1, 9), size=(40, 40)))
+    clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
+    with pytest.raises(InputError, match="video 'dog', frame 1: the label map is 40x40"):
+        clips.draw(0, rng=rng(), progress=0.0)
+
+
+def test_no_video_and_no_label_map_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'a' has no video"):
+        VideoClips([], name="a", settings=SETTINGS)
+    sequence = dataclasses.replace(video(tmp_path / "dog", [labels_with()]), annotation_paths={})
+    with pytest.raises(InputError, match="video 'dog' has no label map"):
+        VideoClips([sequence], name="a", settings=SETTINGS)
+
+
+# Data sets.
+
+
+def test_data_sets_by_name(tmp_path: Path) -> None:
+    frames, masks = tmp_path / "train" / "JPEGImages", tmp_path / "train" / "Annotations"
+    add_frames(frames / "cat", numbered(3, step=5))
+    for name in numbered(3, step=5):
+        add_mask(masks / "cat" / f"{name}.png", 1)
+    for name in ("youtube-vos-2019-train", "mose-train"):
+        sequences = open_training_videos(name, tmp_path)
+        assert [sorted(sequence.annotation_paths) for sequence in sequences] == [[0, 1, 2]]
+    with pytest.raises(InputError, match="did you mean 'mose-train'"):
+        open_training_videos("mose-trian", tmp_path)
+
+
+def test_real_videos(shared_data: Path) -> None:
+    settings = ClipSettings(size=(96, 96))
+    davis = open_training_videos("davis2016-train", shared_data / "davis2016-train-288p")
+    youtube = open_training_videos("youtube-vos-2019-train", shared_data / "youtubevos-sparse")
+    assert len(davis) == 30
+    assert len(youtube) == 11
+    entries = [
+        MixtureEntry(VideoClips(davis, name="davis", settings=settings, frame_interval=2)),
+        MixtureEntry(VideoClips(youtube, name="youtube", settings=settings, frame_interval=5), 2),
+    ]
+    mixture = ClipMixture(entries, seed=0, total_samples=40)
+    clips = [mixture[number] for number in range(0, 40, 2)]
+    assert all(clip.valid_objects[0] for clip in clips)
+    assert {clip.source.split(":")[0] for clip in clips} == {"davis", "youtube"}
+
+
+# Synthetic videos.
+
+SYNTHETIC = SyntheticSettings(size=(32, 48), frames=6, objects=(1, 2), minimum_area=0.02)
+
+
+def test_synthetic_clips_do_not_depend_on_what_is_kept() -> None:
+    sources = [
+        SyntheticClips(SYNTHETIC, seed=1, scenes=3, settings=SETTINGS, kept_scenes=kept)
+        for kept in (1, 3)
+    ]
+    for index in (0, 1, 0, 2, 1):
+        one, other = (source.draw(index, rng=rng(index), progress=0.5) for source in sources)
+        assert one.source == other.source
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_endless_synthetic_clips_show_new_scenes() -> None:
+    source = SyntheticClips(SYNTHETIC, seed=1, scenes=2, settings=SETTINGS, endless=True)
+    mixture = ClipMixture([MixtureEntry(source)], seed=0, total_samples=6)
+    names = {mixture[number].source.split(",")[0] for number in range(6)}
+    assert len(names) == 6
