@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from scmn.errors import InputError
+from scmn.training.settings import TrainingSettings
 
 # omegaconf reads these annotations at run time and, on Python 3.10, wants Optional.
 
@@ -82,6 +83,7 @@ class Config:
     memory: Optional[MemorySettings] = None  # noqa: UP045
     """null: the published policy of the network."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 def load_config(

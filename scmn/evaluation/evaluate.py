@@ -103,7 +103,6 @@ def evaluate(evaluation: Evaluation, config: Config) -> Result | None:
             config.model.name,
             backbone=config.model.backbone,
             weights=evaluation.weights,
-            pretrained_backbone=config.model.pretrained_backbone and evaluation.weights is None,
             **config.model.switches,
         )
         size = _size(evaluation, config)

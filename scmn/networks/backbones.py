@@ -17,10 +17,16 @@ from resnest.torch.resnest import resnest50
 from resnest.torch.resnet import Bottleneck as SplitAttentionBottleneck
 from resnest.torch.resnet import ResNet as ResNeSt
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet50
+from torchvision.models import ResNet, resnet18, resnet50
+from torchvision.models.resnet import BasicBlock
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _resnet10() -> nn.Module:
+    """The smallest ResNet: the widths of ResNet-18 with one block per stage."""
+    return ResNet(BasicBlock, [1, 1, 1, 1])
 
 
 def _resnest14() -> nn.Module:
@@ -49,6 +55,7 @@ class Backbone:
 
 
 BACKBONES: dict[str, Backbone] = {
+    "resnet10": Backbone(_resnet10, (64, 128, 256)),
     "resnet18": Backbone(resnet18, (64, 128, 256)),
     "resnet50": Backbone(resnet50, (256, 512, 1024)),
     "resnest14": Backbone(_resnest14, (256, 512, 1024)),

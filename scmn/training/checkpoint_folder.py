@@ -1,0 +1,201 @@
+"""The checkpoints of a run in its folder: last, best, and the newest few.
+
+A checkpoint is written once, under a temporary name, and reaches the disk before it gets its names
+by hard links (copies where the file system has none): whenever the process is killed, every name
+stands for a whole file, the new one or the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scmn.data.atomic import temporary_beside
+from scmn.errors import InputError
+from scmn.training.checkpoint import Checkpoint, checkpoint_content, read_checkpoint
+
+LAST = "last.pt"
+BEST = "best.pt"
+_NUMBERED = re.compile(r"iteration-(\d+)\.pt")
+_LEFT_OVER = re.compile(r"\.(?:last|best|iteration-\d+)\.[0-9a-f]{12}\.pt")
+
+
+class CheckpointFolder:
+    """``last.pt``, ``best.pt`` and the newest ``iteration-00001000.pt`` of one run.
+
+    Only one process writes. With hard links the names share one file on the disk.
+    """
+
+    def __init__(self, folder: str | Path, *, keep: int = 3) -> None:
+        """
+        Args:
+            folder: made when it is needed.
+            keep: how many numbered checkpoints stay (0: none is written).
+
+        Raises:
+            InputError: ``keep`` is below 0.
+        """
+        if keep < 0:
+            raise InputError(f"the number of kept checkpoints is at least 0, not {keep}")
+        self.folder = Path(folder)
+        self.keep = keep
+
+    @property
+    def last(self) -> Path:
+        return self.folder / LAST
+
+    @property
+    def best(self) -> Path:
+        return self.folder / BEST
+
+    def prepare(self) -> None:
+        """Make the folder and try to write into it, so that a mistake is known before the first
+        step; remove what a killed process has left half-written.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = temporary_beside(self.last)
+            probe.touch()
+            for file in self.folder.iterdir():
+                if _LEFT_OVER.fullmatch(file.name):
+                    file.unlink()
+        except OSError as error:
+            raise InputError(
+                f"cannot write checkpoints to {self.folder}: {_reason(error)}"
+            ) from error
+
+    def save(self, checkpoint: Checkpoint, *, best: bool = False) -> Path:
+        """Write ``last.pt`` and the numbered checkpoint, and ``best.pt`` too if it is the best.
+
+        Whatever fails, the earlier checkpoints stay as they are.
+
+        Returns:
+            The path of ``last.pt``.
+
+        Raises:
+            InputError: the file cannot be written (disk full, no permission).
+        """
+        content = checkpoint_content(checkpoint)
+        # The best one first: killed in between, the run goes on from before and finds it again.
+        names = [BEST, LAST] if best else [LAST]
+        if self.keep > 0:
+            names.append(f"iteration-{checkpoint.iteration:08d}.pt")
+        temporary = temporary_beside(self.last)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_to_disk(content, temporary)
+            for name in names:
+                _give_name(temporary, self.folder / name)
+            _sync_folder(self.folder)
+            self._remove_old(newest=checkpoint.iteration)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"cannot write checkpoint {self.last}: {_reason(error)}; "
+                "earlier checkpoints are untouched"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return self.last
+
+    def load_last(self) -> Checkpoint | None:
+        """Read ``last.pt``; None if the folder holds no checkpoint.
+
+        Raises:
+            InputError: it is damaged, or missing beside others. The newest good checkpoint is
+                named, not taken: going back in a run is for its owner to decide.
+        """
+        if not self.last.is_file():
+            if not self._numbered() and not self.best.is_file():
+                return None
+            raise InputError(f"{self.last} is missing; {self._advice()}")
+        try:
+            return read_checkpoint(self.last)
+        except InputError as error:
+            raise InputError(f"{error}; {self._advice()}") from error
+
+    def newest_good(self) -> Path | None:
+        """Return the readable checkpoint with the highest number, ``best.pt`` failing these."""
+        for path in [*self._numbered(), self.best]:
+            with contextlib.suppress(InputError):
+                read_checkpoint(path)
+                return path
+        return None
+
+    def _advice(self) -> str:
+        good = self.newest_good()
+        if good is None:
+            return f"there is no good checkpoint in {self.folder}"
+        return f"the newest good checkpoint is {good}: name it to resume from there"
+
+    def _numbered(self) -> list[Path]:
+        """Return the numbered checkpoints, the highest number first."""
+        if not self.folder.is_dir():
+            return []
+        files = [file for file in self.folder.iterdir() if _NUMBERED.fullmatch(file.name)]
+        return sorted(files, key=_number, reverse=True)
+
+    def _remove_old(self, *, newest: int) -> None:
+        # Higher numbers may be there, of a run that was taken up again at an earlier point.
+        others = [file for file in self._numbered() if _number(file) != newest]
+        for file in others[max(self.keep - 1, 0) :]:
+            file.unlink()
+
+
+def _number(path: Path) -> int:
+    match = _NUMBERED.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _write_to_disk(content: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _give_name(source: Path, target: Path) -> None:
+    """Make ``target`` another name of ``source`` in one step, replacing what stood there."""
+    step = temporary_beside(target)
+    try:
+        try:
+            os.link(source, step)
+        except OSError:
+            # The file system has no hard links; if it is something else, the copy fails as well.
+            shutil.copyfile(source, step)
+            with step.open("rb+") as file:
+                os.fsync(file.fileno())
+        step.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            step.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: BaseException) -> str:
+    """Find the system's word for it: torch's writer raises a RuntimeError on top of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,53 @@
+"""SIGTERM and Ctrl-C as a wish to stop after the step that is running."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Catch SIGINT and SIGTERM inside a ``with`` block.
+
+    The first signal sets ``requested``; the trainer looks at it after each step, writes a
+    checkpoint and ends. The second signal raises KeyboardInterrupt at once. Only the main thread
+    can catch signals; elsewhere entering the block raises RuntimeError.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        """The first signal that came."""
+        self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self.signal is not None
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("signals can be caught in the main thread only: train there")
+        self.signal = None
+        for number in SIGNALS:
+            self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            # None: it was not installed by Python, and cannot be put back by it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous.clear()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        # Nothing is printed here: the signal may have come in the middle of a write to stderr.
+        if self.requested:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)

@@ -1,0 +1,95 @@
+"""Learning-rate schedules as pure functions: nothing to save, nothing to restore.
+
+poly: as in DeepLab (Chen et al., 2017). cosine: Loshchilov and Hutter, ICLR 2017, without restarts.
+one_cycle: Smith and Topin, 2019, with cosine flanks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from scmn.errors import InputError, nearest_name
+from scmn.training.settings import ScheduleSettings
+
+
+def learning_rate_factor(iteration: int, *, total: int, settings: ScheduleSettings) -> float:
+    """Return the factor on the base learning rate for the step number ``iteration``.
+
+    The warm-up multiplies the schedule's first value by 1 / (warm_up + 1), 2 / (warm_up + 1), ...;
+    from ``warm_up`` on the schedule runs over the iterations that remain. Milestones are counted
+    from the beginning of the stage, warm-up included.
+
+    Args:
+        iteration: from 0, within the stage.
+        total: iterations of the stage.
+        settings: which schedule; ``check_schedule`` says whether it makes sense.
+    """
+    warming = min(1.0, (iteration + 1) / (settings.warm_up + 1))
+    if settings.name == "step":
+        passed = sum(iteration >= milestone for milestone in settings.milestones)
+        return warming * settings.gamma**passed
+    length = max(total - settings.warm_up, 1)
+    progress = min(max(iteration - settings.warm_up, 0) / length, 1.0)
+    return warming * _SHAPES[settings.name](progress, settings)
+
+
+def check_schedule(settings: ScheduleSettings, *, total: int) -> None:
+    """Raise InputError if ``settings`` make no schedule for a stage of ``total`` iterations."""
+    known = ("step", *_SHAPES)
+    if settings.name not in known:
+        raise InputError(
+            f"unknown schedule '{settings.name}'{nearest_name(settings.name, known)}; "
+            f"known: {', '.join(sorted(known))}"
+        )
+    if not 0 <= settings.warm_up < max(total, 1):
+        raise InputError(
+            f"schedule.warm_up is {settings.warm_up}, but the stage has {total} iterations"
+        )
+    if settings.name == "step":
+        milestones = settings.milestones
+        if not milestones or sorted(set(milestones)) != milestones or milestones[0] < 1:
+            raise InputError(
+                "schedule.milestones must be rising iterations, like [100000, 125000], "
+                f"not {list(milestones)}"
+            )
+    for name, low, high in _RANGES:
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise InputError(f"schedule.{name} lies between {low} and {high}, not at {value}")
+
+
+def _poly(progress: float, settings: ScheduleSettings) -> float:
+    remaining: float = (1 - progress) ** settings.power
+    return settings.final + (1 - settings.final) * remaining
+
+
+def _cosine(progress: float, settings: ScheduleSettings) -> float:
+    return _half_cosine(1.0, settings.final, progress)
+
+
+def _one_cycle(progress: float, settings: ScheduleSettings) -> float:
+    if progress < settings.rise:
+        return _half_cosine(settings.initial, 1.0, progress / settings.rise)
+    fall = 1 - settings.rise
+    return _half_cosine(1.0, settings.final, (progress - settings.rise) / fall if fall else 0.0)
+
+
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+_SHAPES: dict[str, Callable[[float, ScheduleSettings], float]] = {
+    "fixed": lambda progress, settings: 1.0,
+    "poly": _poly,
+    "cosine": _cosine,
+    "one_cycle": _one_cycle,
+}
+
+_RANGES = (
+    ("gamma", 0.0, 1.0),
+    ("power", 0.0, 10.0),
+    ("final", 0.0, 1.0),
+    ("rise", 0.0, 1.0),
+    ("initial", 0.0, 1.0),
+)

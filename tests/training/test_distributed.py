@@ -1,0 +1,139 @@
+"""Two processes under torchrun, over Gloo; and the single process without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scmn import InputError
+from scmn.training.distributed import join_processes
+
+SHARING = """
+import json, sys
+import torch
+from scmn import InputError
+from scmn.training.distributed import join_processes
+
+def broken():
+    raise InputError("disk full")
+
+with join_processes("cpu") as processes:
+    rank = processes.rank
+    seen = {"rank": rank, "count": processes.count, "first": processes.first}
+    seen["sum"] = processes.sum({"a": rank + 1.0, "b": torch.tensor(2.0)})
+    seen["mean"] = processes.mean({"a": rank + 1.0})
+    seen["any"] = [processes.any(rank == 1), processes.any(False)]
+    seen["gathered"] = processes.gather({"rank": rank})
+    seen["score"] = processes.on_first(lambda: 0.5 + rank)
+    try:
+        processes.on_first(broken)
+    except InputError as error:
+        seen["error"] = str(error)
+    torch.manual_seed(rank)
+    network = processes.wrap(torch.nn.Linear(1, 1, bias=False))
+    network(torch.tensor([[rank + 1.0]])).sum().backward()
+    parameter = next(network.parameters())
+    seen["weight"], seen["gradient"] = parameter.item(), parameter.grad.item()
+print(json.dumps(seen))
+"""
+
+FAILING = """
+from scmn.training.distributed import join_processes
+
+with join_processes("cpu") as processes:
+    if processes.rank == 1:
+        raise ZeroDivisionError("the second process fails")
+    processes.wait_for_all()
+    print("never here")
+"""
+
+
+def test_two_processes_share() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARING],
+            env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        seen = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0]
+    assert [s["rank"] for s in seen] == [0, 1]
+    assert [s["first"] for s in seen] == [True, False]
+    for s in seen:
+        assert s["count"] == 2
+        assert s["sum"] == {"a": 3.0, "b": 4.0}
+        assert s["mean"] == {"a": 1.5}
+        assert s["any"] == [True, False]
+        assert s["gathered"] == [{"rank": 0}, {"rank": 1}]
+        assert s["score"] == 0.5
+        assert s["error"] == "disk full"
+        assert s["gradient"] == 1.5
+    assert seen[0]["weight"] == seen[1]["weight"]
+
+
+def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FAILING)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    result = subprocess.run(
+        [sys.executable, *torchrun, str(program)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode != 0
+    assert "the second process fails" in result.stderr
+    assert "never here" not in result.stdout
+
+
+def test_a_single_process_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with join_processes("cpu") as processes:
+        assert (processes.rank, processes.count, processes.first) == (0, 1, True)
+        assert processes.device == torch.device("cpu")
+        processes.wait_for_all()
+        assert processes.mean({"loss": torch.tensor(2.0)}) == {"loss": 2.0}
+        assert processes.any(True)
+        assert processes.gather(3) == [3]
+        assert processes.on_first(lambda: 4) == 4
+        network = nn.Linear(1, 1)
+        assert processes.wrap(network) is network
+
+
+def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="RANK, LOCAL_RANK"), join_processes("cpu"):
+        pass
+
+
+def test_processes_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "3")
+    with pytest.raises(InputError, match="--nproc_per_node=2"), join_processes("cuda"):
+        pass
+    with pytest.raises(InputError, match="cannot share device 'cuda:1'"), join_processes("cuda:1"):
+        pass

@@ -1,0 +1,215 @@
+"""Schedules at their borders, parameter groups, clipping, averaging."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from torch import nn
+
+from scmn import InputError
+from scmn.training.averaging import WeightAverage
+from scmn.training.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    restore_optimizer,
+    set_learning_rate,
+)
+from scmn.training.schedule import check_schedule, learning_rate_factor
+from scmn.training.settings import (
+    AveragingSettings,
+    BootstrapSettings,
+    LossSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+)
+from tests.conftest import build_small
+
+SCHEDULES = {
+    "fixed": ScheduleSettings("fixed"),
+    "step": ScheduleSettings("step", milestones=[60, 80]),
+    "poly": ScheduleSettings("poly", final=0.01),
+    "cosine": ScheduleSettings("cosine", final=0.01),
+    "one_cycle": ScheduleSettings("one_cycle", final=0.01),
+}
+
+
+def factors(settings: ScheduleSettings, *iterations: int) -> list[float]:
+    check_schedule(settings, total=100)
+    return [learning_rate_factor(i, total=100, settings=settings) for i in iterations]
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations", "expected"),
+    [
+        ("fixed", (0, 50, 99), (1, 1, 1)),
+        ("step", (0, 59, 60, 79, 80, 99), (1, 1, 0.1, 0.1, 0.01, 0.01)),
+        ("poly", (0, 50, 100), (1, 0.01 + 0.99 * 0.5**0.9, 0.01)),
+        ("cosine", (0, 25, 50, 100), (1, 0.01 + 0.99 * (1 + 2**-0.5) / 2, 0.505, 0.01)),
+        ("one_cycle", (0, 15, 30, 65, 100), (0.04, 0.52, 1, 0.505, 0.01)),
+    ],
+)
+def test_schedules_at_their_borders(
+    name: str, iterations: tuple[int, ...], expected: tuple[float, ...]
+) -> None:
+    assert factors(SCHEDULES[name], *iterations) == pytest.approx(list(expected))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_warm_up_rises_linearly_to_the_schedule(name: str) -> None:
+    warm = replace(SCHEDULES[name], warm_up=4)
+    first = factors(SCHEDULES[name], 0)[0]
+    rising = [first * share for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    assert factors(warm, *range(5)) == pytest.approx(rising)
+    assert factors(warm, 100, 1000) == pytest.approx(factors(SCHEDULES[name], 100, 1000))
+
+
+@given(
+    name=st.sampled_from(list(SCHEDULES)),
+    warm_up=st.integers(0, 99),
+    iteration=st.integers(0, 300),
+    rise=st.floats(0, 1),
+)
+def test_factors_lie_in_0_to_1(name: str, warm_up: int, iteration: int, rise: float) -> None:
+    settings = replace(SCHEDULES[name], warm_up=warm_up, rise=rise)
+    assert 0 < factors(settings, iteration)[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (ScheduleSettings("cosin"), "did you mean 'cosine'"),
+        (ScheduleSettings(warm_up=100), "the stage has 100 iterations"),
+        (ScheduleSettings("step"), "milestones"),
+        (ScheduleSettings("step", milestones=[5, 5]), "milestones"),
+        (ScheduleSettings("poly", final=2), "schedule.final"),
+    ],
+)
+def test_impossible_schedules_are_refused(settings: ScheduleSettings, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_schedule(settings, total=100)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [BootstrapSettings, LossSettings, ScheduleSettings, OptimizerSettings, AveragingSettings],
+)
+def test_settings_are_structured_configurations(kind: type) -> None:
+    assert OmegaConf.to_object(OmegaConf.structured(kind)) == kind()
+
+
+def test_a_configuration_can_switch_bootstrapping_on() -> None:
+    config = OmegaConf.structured(LossSettings)
+    merged = OmegaConf.merge(config, {"bootstrap": {"start": 5}})
+    assert OmegaConf.to_object(merged).bootstrap.end == 70_000
+
+
+def test_every_parameter_is_in_one_group_and_the_backbone_has_its_rate() -> None:
+    network = build_small("scmn")
+    settings = OptimizerSettings(
+        "adamw",
+        learning_rate=0.1,
+        backbone_factor=0.5,
+        weight_decay=0.2,
+        decay_norms_and_biases=False,
+    )
+    optimizer = build_optimizer(network, settings)
+    groups = {group["name"]: group for group in optimizer.param_groups}
+    assert set(groups) == {"network", "network, not decayed", "backbone", "backbone, not decayed"}
+    grouped = [id(p) for group in groups.values() for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in network.parameters())
+    where = {id(p): name for name, group in groups.items() for p in group["params"]}
+    trunk = network.query_encoder.trunk
+    assert where[id(trunk.conv1.weight)] == "backbone"
+    assert where[id(trunk.bn1.weight)] == "backbone, not decayed"
+    assert where[id(network.decoder.predict.weight)] == "network"
+    assert where[id(network.decoder.predict.bias)] == "network, not decayed"
+    assert [groups[n]["lr"] for n in ("network", "backbone")] == pytest.approx([0.1, 0.05])
+    assert [g["weight_decay"] for n, g in groups.items() if "not" in n] == [0, 0]
+    set_learning_rate(optimizer, 0.5)
+    set_learning_rate(optimizer, 0.1)
+    assert groups["backbone"]["lr"] == pytest.approx(0.005)
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    (group,) = build_optimizer(network, OptimizerSettings()).param_groups
+    assert [id(p) for p in group["params"]] == [id(p) for p in network[1].parameters()]
+    network.requires_grad_(False)
+    with pytest.raises(InputError, match="no parameter"):
+        build_optimizer(network, OptimizerSettings())
+
+
+def test_restored_moments_take_the_configured_rates() -> None:
+    network = nn.Linear(3, 2)
+    optimizer = build_optimizer(network, OptimizerSettings(learning_rate=0.1))
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    other = build_optimizer(network, OptimizerSettings(learning_rate=0.2, weight_decay=0.3))
+    restore_optimizer(other, state)
+    group = other.param_groups[0]
+    assert (group["lr"], group["initial_lr"], group["weight_decay"]) == (0.2, 0.2, 0.3)
+    assert torch.equal(
+        other.state[network.weight]["exp_avg"], optimizer.state[network.weight]["exp_avg"]
+    )
+    exempt = OptimizerSettings(decay_norms_and_biases=False)
+    with pytest.raises(InputError, match="parameter groups 'network' of 2, this configuration"):
+        restore_optimizer(build_optimizer(network, exempt), state)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (OptimizerSettings("adan"), "did you mean 'adam'"),
+        (OptimizerSettings(learning_rate=-1), "learning_rate"),
+        (OptimizerSettings(learning_rate=math.nan), "learning_rate"),
+        (OptimizerSettings(betas=[0.9]), "betas"),
+        (OptimizerSettings(clip_gradient_norm=0), "clip_gradient_norm"),
+    ],
+)
+def test_impossible_optimizers_are_refused(settings: OptimizerSettings, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_optimizer(nn.Linear(1, 1), settings)
+
+
+@pytest.mark.parametrize(("maximum", "after"), [(None, 5.0), (10.0, 5.0), (1.0, 1.0)])
+def test_clipping_returns_the_norm_and_limits_it(maximum: float | None, after: float) -> None:
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    parameters[0].grad, parameters[1].grad = torch.tensor([3.0]), torch.tensor([4.0])
+    assert clip_gradients(parameters, maximum).item() == pytest.approx(5.0)
+    norm = sum(p.grad.item() ** 2 for p in parameters if p.grad is not None) ** 0.5
+    assert norm == pytest.approx(after, rel=1e-4)
+
+
+def test_the_average_follows_its_formula_beside_the_weights() -> None:
+    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    weight = network[0].weight
+    weight.data.fill_(0.0)
+    average = WeightAverage(network, AveragingSettings(decay=0.5))
+    expected = 0.0
+    for step, value in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)):
+        weight.data.fill_(value)
+        network[1].num_batches_tracked.fill_(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        average.update(network)
+    assert average.decay() == 0.5
+    assert average.weights["0.weight"].item() == pytest.approx(expected)
+    assert average.weights["1.num_batches_tracked"] == 9
+    assert weight.item() == 10.0
+    fresh = WeightAverage(network, AveragingSettings(decay=0.5))
+    fresh.load_state_dict(average.state_dict())
+    assert fresh.updates == 10
+    assert torch.equal(fresh.weights["0.weight"], average.weights["0.weight"])
+    with pytest.raises(InputError, match="another network"):
+        WeightAverage(nn.Linear(2, 2), AveragingSettings()).load_state_dict(average.state_dict())
+    with pytest.raises(InputError, match="decay"):
+        WeightAverage(network, AveragingSettings(decay=1.0))
