@@ -29,7 +29,7 @@ setup(
         # The same cv2 as opencv-python, without libGL, which servers and containers lack.
         "opencv-python-headless>=4.9",
         "pillow>=10",
-        "av>=14",
+        "av>=14.1",
         "omegaconf>=2.4",
         "pyyaml>=6",
         "safetensors>=0.4",

@@ -55,8 +55,8 @@ def build_model(
     _check_settings(name, settings)
     try:
         network = entry.network(**settings)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"model '{name}': {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"model '{name}' with {settings}: {error}") from error
     network.description = ModelDescription(name, settings)
     if file is not None:
         load_weights(network, file)
@@ -73,6 +73,8 @@ def _check_settings(name: str, settings: dict[str, Any]) -> None:
                 f"model '{name}' has no setting '{setting}'{nearest_name(setting, known)}; "
                 f"it has: {', '.join(known)}"
             )
+        if setting.endswith("_dim") and (not isinstance(value, int) or value < 1):
+            raise InputError(f"model '{name}': {setting} must be a whole number, not {value!r}")
         if setting.endswith("backbone") and value not in BACKBONES:
             raise InputError(
                 f"unknown backbone '{value}'{nearest_name(str(value), BACKBONES)}; "

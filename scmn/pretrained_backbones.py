@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 from pathlib import Path
 
@@ -51,15 +52,23 @@ def _load_trunk(trunk: Trunk) -> None:
 
 
 def _download(address: str) -> dict[str, torch.Tensor]:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    try:
-        state: dict[str, torch.Tensor] = torch.hub.load_state_dict_from_url(
-            address, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (urllib.error.URLError, OSError) as error:
-        raise InputError(
-            f"cannot download {address} ({error}); put the file into {folder} by hand"
-        ) from error
-    except RuntimeError as error:
-        raise InputError(f"{address}: {' '.join(str(error).split())}") from error
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
+    if not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(file), _hash_of(file))
+        except (urllib.error.URLError, OSError) as error:
+            raise InputError(
+                f"cannot download {address} ({error}); put the file there by hand: {file}"
+            ) from error
+        except RuntimeError as error:
+            raise InputError(f"{address}: {' '.join(str(error).split())}") from error
+    # The file may have been put there by hand, or have been damaged since.
+    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(_hash_of(file)):
+        raise InputError(f"{file} is damaged: its hash is not {_hash_of(file)}...; remove it")
+    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
+
+
+def _hash_of(file: Path) -> str:
+    return file.stem.rsplit("-", maxsplit=1)[-1]

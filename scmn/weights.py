@@ -57,7 +57,9 @@ def read_weights(path: str | Path) -> WeightsFile:
         if "description" in content:
             description = _description(path, content["description"])
         content = content["model"]
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+    if not content or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise InputError(f"{path} is not a file of weights: expected a state dict of tensors")
     network = published_network(content)
     if network is None:

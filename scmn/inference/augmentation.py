@@ -57,7 +57,7 @@ class AugmentedSegmenter:
             raise InputError(f"test-time scales must be positive numbers, not {list(scales)}")
         self._views = [
             _View(VideoSegmenter(model, scale=scale, **settings), flipped)
-            for scale in scales
+            for scale in sorted(scales, reverse=True)
             for flipped in ([False, True] if flip else [False])
         ]
 
@@ -102,6 +102,7 @@ class AugmentedSegmenter:
                 labels[:, ::-1] if view.flipped and labels is not None else labels,
                 objects=objects,
             )
+            # The views begin with the largest, at whose size all are merged.
             first = first or prediction
             probabilities = _at_size(prediction.network_probabilities, first.geometry.scaled_size)
             if view.flipped:

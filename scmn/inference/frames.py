@@ -26,6 +26,10 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
                 f"{tuple(frame.shape)}"
             )
         return frame.unsqueeze(0).to(device, torch.float32)
+    if not isinstance(frame, np.ndarray):
+        raise InputError(
+            f"a frame is an array, a PIL image or a tensor, not {type(frame).__name__}"
+        )
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame array is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
     # A copy: the array may be read-only, or a view with negative strides.

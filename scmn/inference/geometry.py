@@ -56,9 +56,15 @@ class FrameGeometry:
         return functional.pad(image - colour, self.padding) + colour
 
     def network_masks(self, masks: Tensor) -> Tensor:
-        """(B, N, H, W) given masks -> the network's size, nearest, padded with zero."""
+        """(B, N, H, W) given masks -> the network's size, nearest, padded with zero.
+
+        An object so small that nearest sampling would miss it keeps the pixels that it touches.
+        """
         if tuple(masks.shape[-2:]) != self.scaled_size:
-            masks = functional.interpolate(masks, self.scaled_size, mode="nearest-exact")
+            nearest = functional.interpolate(masks, self.scaled_size, mode="nearest-exact")
+            touched = functional.adaptive_max_pool2d(masks, self.scaled_size)
+            missed = nearest.amax(dim=(2, 3), keepdim=True) == 0
+            masks = torch.where(missed, touched, nearest)
         return functional.pad(masks, self.padding)
 
     def crop(self, maps: Tensor) -> Tensor:

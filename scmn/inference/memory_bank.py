@@ -108,6 +108,10 @@ class MemoryBank:
         """Return the memory of each group, ready for ``MemoryNetwork.segment``."""
         return [group.store.frames() for group in self._groups]
 
+    def drop_objects_without_memory(self) -> None:
+        """Take back objects that were added on a frame which then could not be remembered."""
+        self._groups = [group for group in self._groups if len(group.store)]
+
     def _lasting(self, time: int, annotated: bool) -> bool:
         every = self.settings.every
         # Without its given frame a new object would have nothing to be found by.
@@ -144,5 +148,5 @@ class MemoryBank:
 def _check(settings: MemorySettings) -> None:
     for name in ("every", "max_frames", "top_k"):
         value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise InputError(f"memory.{name} must be at least 1 or null, not {value}")
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise InputError(f"memory.{name} must be a number from 1 on or null, not {value!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from scmn.networks.base import MemoryFrames
@@ -51,10 +50,11 @@ class MemoryStore:
     def keep_objects(self, positions: list[int]) -> None:
         """Drop all objects but those at ``positions``."""
         key, value = self._tensors()
-        chosen = torch.tensor(positions, device=value.device)
-        self._value = value.index_select(1, chosen)
-        if key.shape[1] > 1:
-            self._key = key.index_select(1, chosen)
+        shared = key.shape[1] == 1 and value.shape[1] > 1
+        kept = value[:, positions]
+        self._value = _position_major(kept, kept.shape[3], shared=shared).copy_(kept)
+        if not shared:
+            self._key = key[:, positions].contiguous()
 
     def _tensors(self) -> tuple[Tensor, Tensor]:
         if self._key is None or self._value is None:
@@ -68,15 +68,25 @@ class MemoryStore:
         grown = max(slots, 2 * capacity, FIRST_CAPACITY)
         if self.max_slots is not None:
             grown = max(slots, min(grown, self.max_slots))
-        self._key = _grown(self._key, frame.key, grown)
-        self._value = _grown(self._value, frame.value, grown)
+        shape = list(frame.key.shape)
+        shape[3] = grown
+        key = frame.key.new_empty(shape)
+        value = _position_major(frame.value, grown, shared=frame.key.shape[1] == 1)
+        if self._key is not None and self._value is not None:
+            key[:, :, :, :capacity] = self._key
+            value[:, :, :, :capacity] = self._value
+        self._key, self._value = key, value
 
 
-def _grown(old: Tensor | None, frame: Tensor, capacity: int) -> Tensor:
-    shape = list(frame.shape)
-    shape[3] = capacity
-    # Not channels-last: the read wants T*h*w contiguous for each channel.
-    new = frame.new_empty(shape)
-    if old is not None:
-        new[:, :, :, : old.shape[3]] = old
-    return new
+def _position_major(frame: Tensor, capacity: int, *, shared: bool) -> Tensor:
+    """Reserve values (1, N, Cv, capacity, h, w) such that a position's channels lie together.
+
+    A top-k read gathers whole rows from it; a dense read takes either order. With a shared key the
+    channels of all objects make one row.
+    """
+    _, objects, channels, _, height, width = frame.shape
+    if shared:
+        storage = frame.new_empty(capacity, height, width, objects, channels)
+        return storage.permute(3, 4, 0, 1, 2).unsqueeze(0)
+    storage = frame.new_empty(objects, capacity, height, width, channels)
+    return storage.permute(0, 4, 1, 2, 3).unsqueeze(0)

@@ -36,7 +36,10 @@ class Prediction:
 
     @property
     def spatial_prior(self) -> Tensor | None:
-        """SCMN's spatial prior of each object, (N, H, W) in [0, 1] at the frame's own size."""
+        """SCMN's spatial prior of each object, (N, H, W) in [0, 1] at the frame's own size.
+
+        NaN for an object that was given for the first time on this frame.
+        """
         if self.network_spatial_prior is None:
             return None
         enlarged = self.network_spatial_prior.float()

@@ -52,8 +52,8 @@ class VideoSegmenter:
         """
         Args:
             model: a network; it is moved to the device and put into evaluation mode.
-            memory: what is remembered: settings, or a mapping of those that differ from the
-                network's published policy.
+            memory: what is remembered: a mapping of the settings that differ from the network's
+                published policy, or complete settings that replace it.
             size: scale frames down to this shorter side (None: keep their size).
             scale: further factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: where the model is).
@@ -69,6 +69,7 @@ class VideoSegmenter:
         self.precision = precision
         with autocast(self.device, precision):
             pass  # a wrong precision is reported here, not on the first frame
+        _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.memory_settings = _memory_settings(model, memory)
         self.size = size
@@ -137,13 +138,17 @@ class VideoSegmenter:
                     read=self._read,
                     objects_per_batch=self.objects_per_batch,
                 )
-        # From here on the frame counts: nothing below fails on the user's input.
+        # Nothing below fails on the user's input.
         self._geometry = geometry
         probabilities = self._with_given(segmentation, given, image)
         masks = probabilities[:, 1:]
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
-        self._remember(image, masks, query, annotated=given is not None)
+        try:
+            self._remember(image, masks, query, annotated=given is not None)
+        except torch.OutOfMemoryError:
+            self.bank.drop_objects_without_memory()
+            raise
         prediction = self._prediction(probabilities, segmentation, geometry, given, labels)
         self._time += 1
         return prediction
@@ -233,13 +238,13 @@ class VideoSegmenter:
     def _remember(
         self, image: Tensor, masks: Tensor, query: QueryFeatures | None, *, annotated: bool
     ) -> None:
-        self._previous_masks = masks if self.model.uses_previous_masks else None
         if self.object_ids and self.bank.wants(self._time, annotated=annotated):
             with autocast(self.device, self.precision):
                 frame = self.model.encode_memory(
                     image, masks, query, objects_per_batch=self.objects_per_batch
                 )
             self.bank.remember(self._time, frame, annotated=annotated)
+        self._previous_masks = masks if self.model.uses_previous_masks else None
 
     def _prediction(
         self,
@@ -260,8 +265,20 @@ class VideoSegmenter:
             self.object_ids,
             geometry,
             cropped,
-            None if prior is None else prior[0, :, 0],
+            None if prior is None else _for_all_objects(prior[0, :, 0], len(self.object_ids)),
         )
+
+
+def _for_all_objects(prior: Tensor, objects: int) -> Tensor:
+    """Fill up with NaN for objects that were given on this frame and have no prior yet."""
+    missing = prior.new_full((objects - prior.shape[0], *prior.shape[1:]), torch.nan)
+    return torch.cat([prior, missing])
+
+
+def _check_sizes(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise InputError(f"{name} must be above 0 or None, not {value}")
 
 
 def _memory_settings(

@@ -7,8 +7,9 @@ Sources: STM (Oh et al., ICCV 2019, 3.3) for the dot product; STCN (Cheng et al.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -63,10 +64,14 @@ def read_memory(
     # With a shared key the values of all objects are read with one affinity matrix.
     values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
-    readouts = [
-        _weighted_values(_affinity(keys, block, similarity), values, settings.top_k)
-        for block in _query_blocks(queries, keys, settings)
-    ]
+    affinity = _Affinity(keys, similarity)
+    weighted: Callable[[Tensor], Tensor]
+    if settings.top_k is None or settings.top_k >= keys.shape[2]:
+        weighted = partial(_weighted_values, values=values)
+    else:
+        weighted = partial(_best_values, table=values.transpose(1, 2), top_k=settings.top_k)
+    blocks = _query_blocks(queries, keys, settings)
+    readouts = [weighted(affinity(block)) for block in blocks]
     readout = readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=2)
     return readout.reshape(batch, objects, value_dim, *query_key.shape[-2:])
 
@@ -82,28 +87,44 @@ def _query_blocks(queries: Tensor, keys: Tensor, settings: ReadSettings) -> Iter
     yield from queries.split(rows, dim=2)
 
 
-def _affinity(keys: Tensor, queries: Tensor, similarity: Similarity) -> Tensor:
-    """(G, Ck, P) keys and (G, Ck, Q) queries -> float32 similarities (G, Q, P)."""
-    product = torch.bmm(queries.transpose(1, 2), keys).float()
-    if similarity == "l2":
-        # In half precision the rounding of |k|^2 alone would exceed the differences that matter.
-        squared_norm = keys.float().square().sum(dim=1)
-        product = 2 * product - squared_norm.unsqueeze(1)
-    return product / math.sqrt(keys.shape[1])
+class _Affinity:
+    """Similarities of query positions to all remembered ones, always in float32.
+
+    In half precision the rounding of |k|^2 and of the product would each exceed the differences
+    that matter; the product is a small part of a network's work.
+    """
+
+    def __init__(self, keys: Tensor, similarity: Similarity) -> None:
+        """``keys``: (G, Ck, P)."""
+        self._keys = keys.float()
+        self._scale = 1 / math.sqrt(keys.shape[1])
+        self._offset: Tensor | None = None
+        if similarity == "l2":
+            self._offset = -self._scale * self._keys.square().sum(dim=1, keepdim=True)
+            self._scale *= 2
+
+    def __call__(self, queries: Tensor) -> Tensor:
+        """(G, Ck, Q) -> (G, Q, P)."""
+        with torch.autocast(queries.device.type, enabled=False):
+            scaled = self._scale * queries.float().transpose(1, 2)
+            if self._offset is None:
+                return torch.bmm(scaled, self._keys)
+            return torch.baddbmm(self._offset, scaled, self._keys)
 
 
-def _weighted_values(affinity: Tensor, values: Tensor, top_k: int | None) -> Tensor:
+def _weighted_values(affinity: Tensor, *, values: Tensor) -> Tensor:
     """(G, Q, P) similarities and (G, C, P) values -> (G, C, Q)."""
-    if top_k is None or top_k >= affinity.shape[2]:
-        weights = torch.softmax(affinity, dim=2).to(values.dtype)
-        return torch.bmm(values, weights.transpose(1, 2))
+    weights = torch.softmax(affinity, dim=2).to(values.dtype)
+    return torch.bmm(values, weights.transpose(1, 2))
+
+
+def _best_values(affinity: Tensor, *, table: Tensor, top_k: int) -> Tensor:
+    """(G, Q, P) similarities and (G, P, C) values -> (G, C, Q), from the k best of each row."""
     best, positions = affinity.topk(top_k, dim=2)
-    weights = torch.softmax(best, dim=2).to(values.dtype)
+    weights = torch.softmax(best, dim=2).to(table.dtype)
     # Gathering k values costs the same however many frames are remembered.
     readouts = [
-        functional.embedding_bag(rows, table, mode="sum", per_sample_weights=row_weights)
-        for rows, table, row_weights in zip(
-            positions, values.transpose(1, 2).contiguous(), weights, strict=True
-        )
+        functional.embedding_bag(rows, group, mode="sum", per_sample_weights=row_weights)
+        for rows, group, row_weights in zip(positions, table, weights, strict=True)
     ]
     return torch.stack(readouts).transpose(1, 2)

@@ -8,6 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+OPEN_GATE = 2.0
+"""Initial bias: the prior starts near 0.9, so that an untrained gate lets the embedding through."""
+
 
 class SpatialConstraint(nn.Module):
     """Previous mask + current embedding -> sigmoid prior -> gated embedding.
@@ -18,6 +21,8 @@ class SpatialConstraint(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(channels + 1, 1, kernel_size=3, padding=1)
+        assert self.convolution.bias is not None
+        nn.init.constant_(self.convolution.bias, OPEN_GATE)
 
     def forward(self, embedding: Tensor, previous_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Gate the embedding.

@@ -42,3 +42,11 @@ def test_multi_scale() -> None:
     assert prediction.labels.shape == (HEIGHT, WIDTH)
     with pytest.raises(InputError, match="positive"):
         AugmentedSegmenter(build_small("stm"), scales=[])
+
+
+def test_the_order_of_scales_does_not_matter() -> None:
+    model = build_small("stcn")
+    first = AugmentedSegmenter(model, scales=[0.5, 1.0], flip=False)
+    second = AugmentedSegmenter(model, scales=[1.0, 0.5], flip=False)
+    for a, b in zip(first.run(video(3), TWO), second.run(video(3), TWO), strict=True):
+        assert torch.equal(a.probabilities, b.probabilities)

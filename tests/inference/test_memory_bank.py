@@ -138,7 +138,7 @@ def test_objects_are_added_once() -> None:
 
 @pytest.mark.parametrize("name", ["every", "max_frames", "top_k"])
 def test_settings_are_checked(name: str) -> None:
-    with pytest.raises(InputError, match=rf"memory\.{name} must be at least 1"):
+    with pytest.raises(InputError, match=rf"memory\.{name} must be a number from 1"):
         MemoryBank(MemorySettings(**{name: 0}))  # type: ignore[arg-type]
 
 

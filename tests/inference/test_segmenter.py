@@ -218,7 +218,7 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
     half = list(VideoSegmenter(model, precision="bf16").run(video(4), TWO))
     for a, b in zip(exact, half, strict=True):
         assert b.probabilities.dtype == torch.float32
-        assert (a.probabilities - b.probabilities).abs().mean() < 0.02
+        assert (a.probabilities - b.probabilities).abs().mean() < 0.003
 
 
 def test_memory_settings_default_to_the_networks_policy() -> None:
@@ -254,6 +254,8 @@ def test_frames_are_checked() -> None:
         segmenter.step(np.zeros((HEIGHT, WIDTH), np.uint8))
     with pytest.raises(InputError, match="float"):
         segmenter.step(torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8))
+    with pytest.raises(InputError, match="not list"):
+        segmenter.step([[1, 2]])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least 16x16"):
         segmenter.step(np.zeros((15, 40, 3), np.uint8))
     segmenter.step(next(video(1)), TWO)
@@ -271,6 +273,9 @@ def test_settings_are_checked() -> None:
         VideoSegmenter(model, precision="fp16")
     with pytest.raises(InputError, match="unknown device"):
         VideoSegmenter(model, device="gpu0")
+    for name, value in (("size", 0), ("size", -5), ("scale", -1.0), ("objects_per_batch", -1)):
+        with pytest.raises(InputError, match=f"{name} must be above 0"):
+            VideoSegmenter(model, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="more than max_objects=1"):
         VideoSegmenter(model, max_objects=1).step(next(video(1)), TWO)
 
@@ -289,4 +294,44 @@ def test_cuda(small_model: MemoryNetwork, precision: str) -> None:
     segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
     for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
         difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
-        assert difference < (1e-3 if precision == "fp32" else 0.05)
+        assert difference < (1e-3 if precision == "fp32" else 0.005)
+
+
+def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_small("scmn")
+    segmenter = VideoSegmenter(model)
+    frames = list(video(4))
+    segmenter.step(frames[0], label_map((7, 5, 5)))
+
+    def exhausted(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "encode_memory", exhausted)
+        with pytest.raises(torch.OutOfMemoryError):
+            segmenter.step(frames[1], label_map((3, 30, 40)))
+    assert segmenter.object_ids == (7,)
+    assert segmenter.step(frames[2]).object_ids == (7,)
+    assert segmenter.step(frames[3], label_map((3, 30, 40))).object_ids == (7, 3)
+
+
+def test_a_tiny_given_object_survives_scaling() -> None:
+    labels = np.zeros((160, 160), dtype=np.uint8)
+    labels[33:35, 70] = 1
+    segmenter = VideoSegmenter(build_small("stm"), size=32)
+    prediction = segmenter.step(np.zeros((160, 160, 3), np.uint8), labels)
+    assert prediction.network_probabilities[1].max() > 0.9
+    assert np.array_equal(prediction.labels, labels)
+
+
+def test_a_new_object_has_no_spatial_prior_yet() -> None:
+    segmenter = VideoSegmenter(build_small("scmn"))
+    frames = list(video(2))
+    segmenter.step(frames[0], label_map((7, 5, 5)))
+    prior = segmenter.step(frames[1], label_map((3, 30, 40))).spatial_prior
+    assert prior is not None
+    assert prior.shape == (2, HEIGHT, WIDTH)
+    assert torch.isfinite(prior[0]).all()
+    assert torch.isnan(prior[1]).all()

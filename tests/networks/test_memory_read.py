@@ -130,5 +130,5 @@ def test_l2_keeps_its_precision_in_bfloat16() -> None:
     exact = read_memory(query.bfloat16().float(), key.bfloat16().float(), value, similarity="l2")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = read_memory(query.bfloat16(), key.bfloat16(), value.bfloat16(), similarity="l2")
-    # The product is rounded to bfloat16, the norm is not.
-    assert (half.float() - exact).abs().mean() < 0.25 * exact.abs().mean()
+    # With the norm or the product in bfloat16 the error is ten times this.
+    assert (half.float() - exact).abs().mean() < 0.01 * exact.abs().mean()

@@ -34,6 +34,8 @@ def test_networks_come_in_evaluation_mode_and_know_themselves() -> None:
         ({"name": "stm", "refinement": False}, "'stm' has no setting 'refinement'"),
         ({"name": "stm", "backbone": "resnet-50"}, "did you mean 'resnet50'"),
         ({"name": "stcn", "value_backbone": "resnet19"}, "did you mean 'resnet18'"),
+        ({"name": "stm", "key_dim": -4}, "key_dim must be a whole number"),
+        ({"name": "stm", "value_dim": "abc"}, "value_dim must be a whole number"),
         ({"name": "stm", "weights": "x.pth", "pretrained_backbone": True}, "one of the two"),
     ],
 )
@@ -79,6 +81,17 @@ def test_pretrained_backbone_with_a_wrong_hash(
     wrong = path.rename(path.with_name("resnet18-00000000.pth"))
     monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", wrong.as_uri())
     with pytest.raises(InputError, match="hash"):
+        build_small("stm", pretrained_backbone=True)
+
+
+def test_a_damaged_file_in_the_cache(
+    served_backbone: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path, _ = served_backbone
+    cached = tmp_path / "hub" / "hub" / "checkpoints" / path.name
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"<html>not found</html>")
+    with pytest.raises(InputError, match="is damaged"):
         build_small("stm", pretrained_backbone=True)
 
 

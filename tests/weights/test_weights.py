@@ -149,6 +149,9 @@ def test_file_that_is_no_weights(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="holds a list"):
         build_model("stm", weights=tmp_path / "list.pt")
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pt")
+    with pytest.raises(InputError, match="state dict of tensors"):
+        build_model("stm", weights=tmp_path / "numbers.pt")
     torch.save({"epoch": 3}, tmp_path / "dict.pt")
     with pytest.raises(InputError, match="state dict of tensors"):
         build_model("stm", weights=tmp_path / "dict.pt")
