@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from scmn.errors import InputError
+from scmn.programs import run_program
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -54,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         ("look_alikes", "chance of a thing to look like an object"),
         ("out_of_view", "chance of an object to leave and come back"),
         ("late_objects", "chance of an object to enter after frame 0"),
+        ("minimum_area", "share of frame 0 that every object there covers at least"),
     ):
         flag = "--" + name.replace("_", "-")
         add(flag, type=float, default=getattr(default, name), help=f"{meaning} (%(default)s)")
@@ -61,40 +60,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the script and return its exit status: 2 for a mistake in what was given."""
-    given = _parser().parse_args(arguments)
-    try:
-        settings = SyntheticSettings(
-            size=given.size,
-            frames=given.frames,
-            objects=given.objects,
-            distractors=given.distractors,
-            occluders=given.occluders,
-            look_alikes=given.look_alikes,
-            out_of_view=given.out_of_view,
-            late_objects=given.late_objects,
+def main() -> None:
+    given = _parser().parse_args()
+    settings = SyntheticSettings(
+        size=given.size,
+        frames=given.frames,
+        objects=given.objects,
+        distractors=given.distractors,
+        occluders=given.occluders,
+        look_alikes=given.look_alikes,
+        out_of_view=given.out_of_view,
+        late_objects=given.late_objects,
+        minimum_area=given.minimum_area,
+    )
+    with tqdm(total=given.sequences, unit="sequence") as bar:
+
+        def advance(_name: str) -> None:
+            bar.update()
+
+        write_davis(
+            given.out,
+            sequences=given.sequences,
+            seed=given.seed,
+            settings=settings,
+            split=given.split,
+            first_number=given.first_number,
+            workers=given.workers,
+            on_sequence=advance,
         )
-        with tqdm(total=given.sequences, unit="sequence") as bar:
-
-            def advance(_name: str) -> None:
-                bar.update()
-
-            write_davis(
-                given.out,
-                sequences=given.sequences,
-                seed=given.seed,
-                settings=settings,
-                split=given.split,
-                first_number=given.first_number,
-                workers=given.workers,
-                on_sequence=advance,
-            )
-    except InputError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

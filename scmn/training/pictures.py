@@ -1,0 +1,39 @@
+"""Image strips of training clips for TensorBoard."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from scmn.data.clips import ClipBatch
+from scmn.networks.base import Segmentation
+from scmn.visualization import contact_sheet, heat_map, overlay
+
+
+def clip_strip(batch: ClipBatch, segmentations: list[Segmentation], clip: int = 0) -> np.ndarray:
+    """Return one clip as a picture, uint8 (H, W, 3).
+
+    Upper row: the first frame with its given mask, then every frame under its prediction. Lower
+    row: the same frames under their targets. With SCMN a third row shows the spatial prior of the
+    first object.
+    """
+    images = [_image(frame) for frame in batch.frames[clip]]
+    targets = [labels.cpu().numpy().astype(np.uint8) for labels in batch.label_maps[clip]]
+    predicted = [
+        segmentation.probabilities[clip].argmax(dim=0).cpu().numpy().astype(np.uint8)
+        for segmentation in segmentations
+    ]
+    rows = [overlay(i, p) for i, p in zip(images, [targets[0], *predicted], strict=True)]
+    rows += [overlay(i, t) for i, t in zip(images, targets, strict=True)]
+    priors = [segmentation.auxiliary.spatial_prior for segmentation in segmentations]
+    if all(prior is not None for prior in priors):
+        rows.append(images[0])
+        for image, prior in zip(images[1:], priors, strict=True):
+            assert prior is not None
+            rows.append(heat_map(image, prior[clip, 0, 0].detach().float().cpu().numpy()))
+    return contact_sheet(rows, columns=len(images))
+
+
+def _image(frame: Tensor) -> np.ndarray:
+    array: np.ndarray = (255 * frame.clamp(0, 1)).byte().permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(array)

@@ -1,0 +1,92 @@
+"""What a person sees of a run: a progress bar, and TensorBoard scalars and pictures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+
+class Progress:
+    """Bar and TensorBoard of the first process; silent in the others."""
+
+    def __init__(self, folder: Path, *, visible: bool, iteration: int) -> None:
+        """
+        Args:
+            folder: where TensorBoard's files go.
+            visible: whether this is the process that logs.
+            iteration: steps done so far: points that a stopped run left beyond it are hidden.
+        """
+        self._writer = SummaryWriter(str(folder), purge_step=iteration) if visible else None
+        self._visible = visible
+        self._bar: tqdm[Any] | None = None
+
+    def begin_stage(self, name: str, *, done: int, total: int) -> None:
+        """Show a new bar for a stage of ``total`` steps of which ``done`` are done."""
+        self.end_stage()
+        self._bar = tqdm(
+            total=total, initial=done, desc=name, unit="step", disable=not self._visible
+        )
+
+    def end_stage(self) -> None:
+        """Close the stage's bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def step(self, *, loss: float, iou: float, samples_per_second: float) -> None:
+        """Move the bar by one step."""
+        if self._bar is not None:
+            self._bar.update()
+            self._bar.set_postfix_str(
+                f"loss {loss:.3f}, IoU {iou:.3f}, {samples_per_second:.1f} samples/s", refresh=False
+            )
+
+    def scalars(self, values: Mapping[str, float], iteration: int) -> None:
+        """Write scalars to TensorBoard; those that are not numbers (no object) are left out."""
+        if self._writer is not None:
+            for name, value in values.items():
+                if math.isfinite(value):
+                    self._writer.add_scalar(name, value, iteration)
+
+    def picture(self, name: str, image: np.ndarray, iteration: int) -> None:
+        """Write a picture, uint8 (H, W, 3), to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, iteration, dataformats="HWC")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._visible:
+            tqdm.write(line)
+
+    def close(self) -> None:
+        """Write everything that is left."""
+        self.end_stage()
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Throughput:
+    """Samples per second since the last question."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+        self._samples = 0
+
+    def count(self, samples: int) -> None:
+        self._samples += samples
+
+    def rate(self) -> float:
+        """Return the samples per second since the object was made or reset."""
+        return self._samples / max(time.perf_counter() - self._since, 1e-9)
+
+    def reset(self) -> None:
+        """Start counting anew, so that validation and pictures do not count as slow training."""
+        self._since = time.perf_counter()
+        self._samples = 0

@@ -1,0 +1,187 @@
+"""One stage of a run: data, loss, optimizer, and the step that they make together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from scmn.data.clips import ClipBatch, ClipLoader
+from scmn.errors import InputError
+from scmn.inference.devices import autocast
+from scmn.networks.base import MemoryNetwork, Segmentation
+from scmn.training.distributed import Processes
+from scmn.training.losses import VideoLoss
+from scmn.training.normalization import check_images_per_pass
+from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from scmn.training.schedule import check_schedule, learning_rate_factor
+from scmn.training.settings import StageSettings, TrainingSettings
+from scmn.training.stage_data import build_mixture
+from scmn.training.unroll import TrainingPass
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What an optimizer step gave, averaged over this process's clips."""
+
+    scalars: dict[str, float]
+    """loss/..., learning_rate, gradient_norm."""
+    iou_sum: float
+    objects: float
+    """Intersections over unions, summed over so many objects."""
+    batch: ClipBatch
+    """The last clips, for pictures."""
+    segmentations: list[Segmentation]
+
+    @property
+    def loss(self) -> float:
+        return self.scalars["loss/total"]
+
+    @property
+    def iou(self) -> float:
+        """Mean over this process's objects; NaN if there was none."""
+        return self.iou_sum / self.objects if self.objects else float("nan")
+
+
+class Stage:
+    """A stage at some iteration; ``step`` takes it to the next."""
+
+    def __init__(
+        self,
+        name: str,
+        network: MemoryNetwork,
+        settings: StageSettings,
+        training: TrainingSettings,
+        processes: Processes,
+    ) -> None:
+        """
+        Args:
+            name: the stage's name in the configuration.
+            network: on the processes' device.
+            settings: of the stage.
+            training: of the run.
+            processes: those that share the batch.
+
+        Raises:
+            InputError: settings that make no sense, or data that is not there.
+        """
+        if settings.iterations < 1:
+            raise InputError(f"training.stages.{name}.iterations must be at least 1")
+        check_schedule(settings.schedule, total=settings.iterations)
+        self.name = name
+        self.settings = settings
+        self.training = training
+        self.processes = processes
+        self.network = network
+        self.clips_per_pass, self.passes = _share(name, settings, processes.count)
+        check_images_per_pass(network, self.clips_per_pass)
+        self.mixture = build_mixture(name, settings, seed=training.seed)
+        self.optimizer = build_optimizer(network, settings.optimizer)
+        on_gpu = processes.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
+        loss = VideoLoss(settings.loss, network.aggregate)
+        training_pass = TrainingPass(network, loss, detach_memory=settings.detach_memory)
+        self._pass = processes.wrap(training_pass)
+        self.iteration = 0
+        self._batches: Iterator[ClipBatch] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.iteration >= self.settings.iterations
+
+    @property
+    def sample_number(self) -> int:
+        """Number of the next sample: a function of the iteration, whoever draws it."""
+        return self.iteration * self.settings.batch_size
+
+    def step(self) -> StepResult:
+        """Take one optimizer step.
+
+        Raises:
+            InputError: the loss is not finite (the samples are named), or data cannot be read.
+        """
+        factor = learning_rate_factor(
+            self.iteration, total=self.settings.iterations, settings=self.settings.schedule
+        )
+        set_learning_rate(self.optimizer, factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for number in range(self.passes):
+            batch = self._next_batch()
+            last = number == self.passes - 1
+            with _without_sync(self._pass, skip=not last):
+                with autocast(self.processes.device, self.training.precision):
+                    result = self._pass(batch, self.iteration)
+                _check_finite(result.loss.per_clip, batch, self.iteration)
+                self.scaler.scale(result.loss.total / self.passes).backward()
+            scalars = {f"loss/{name}": float(v) for name, v in result.loss.parts.items()}
+            scalars |= {"loss/total": float(result.loss.total.detach())}
+            scalars |= {"iou_sum": float(result.iou.total), "objects": float(result.iou.objects)}
+            sums = {name: sums.get(name, 0.0) + value for name, value in scalars.items()}
+        self.scaler.unscale_(self.optimizer)
+        maximum = self.settings.optimizer.clip_gradient_norm
+        norm = clip_gradients(self.network.parameters(), maximum)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.iteration += 1
+        return StepResult(
+            {
+                **{n: v / self.passes for n, v in sums.items() if n.startswith("loss/")},
+                "learning_rate": self.settings.optimizer.learning_rate * factor,
+                "gradient_norm": float(norm),
+            },
+            sums["iou_sum"],
+            sums["objects"],
+            batch,
+            result.segmentations,
+        )
+
+    def _next_batch(self) -> ClipBatch:
+        if self._batches is None:
+            loader = ClipLoader(
+                self.mixture,
+                batch_size=self.clips_per_pass,
+                start=self.sample_number,
+                rank=self.processes.rank,
+                world_size=self.processes.count,
+                workers=self.training.workers,
+                pin_memory=self.processes.device.type == "cuda",
+            )
+            self._batches = iter(loader)
+        return next(self._batches).to(self.processes.device, non_blocking=True)
+
+
+def _share(name: str, settings: StageSettings, processes: int) -> tuple[int, int]:
+    """Return the clips per pass and the passes per step of each process."""
+    share, rest = divmod(settings.batch_size, processes)
+    clips = share if settings.clips_per_pass is None else settings.clips_per_pass
+    if rest or share < 1 or clips < 1 or share % clips:
+        raise InputError(
+            f"training.stages.{name}: batch_size {settings.batch_size} is not "
+            f"{processes} processes x clips_per_pass {clips} x a whole number of passes"
+        )
+    return clips, share // clips
+
+
+def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContextManager[None]:
+    """Leave out the exchange of gradients where more of them follow in the same step."""
+    if skip and isinstance(module, nn.parallel.DistributedDataParallel):
+        return module.no_sync()
+    return contextlib.nullcontext()
+
+
+def _check_finite(per_clip: torch.Tensor, batch: ClipBatch, iteration: int) -> None:
+    if bool(torch.isfinite(per_clip).all()):
+        return
+    culprits = [
+        f"{number} ({source})"
+        for number, source, loss in zip(batch.numbers, batch.sources, per_clip, strict=True)
+        if not torch.isfinite(loss)
+    ]
+    raise InputError(
+        f"the loss is not finite at step {iteration}; samples: {', '.join(culprits)}; lower the "
+        "learning rate, clip gradients (optimizer.clip_gradient_norm) or look at these samples"
+    )

@@ -1,0 +1,305 @@
+"""A run from beginning to end: stages in order, resume, checkpoints, validation, logs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from scmn.build import build_model
+from scmn.config import Config, config_to_yaml
+from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
+from scmn.inference.devices import autocast
+from scmn.networks.base import MemoryNetwork
+from scmn.training.averaging import WeightAverage
+from scmn.training.checkpoint import Checkpoint, read_checkpoint
+from scmn.training.checkpoint_folder import CheckpointFolder
+from scmn.training.distributed import Processes, join_processes
+from scmn.training.interruption import Interruption
+from scmn.training.normalization import set_normalization
+from scmn.training.optimizer import restore_optimizer
+from scmn.training.pictures import clip_strip
+from scmn.training.progress import Progress, Throughput
+from scmn.training.random_state import random_state, restore_random_state, seed_everything
+from scmn.training.stage import Stage, StepResult
+from scmn.training.validation import Validation
+
+FREE_TO_CHANGE = (
+    "device",
+    "workers",
+    "validation",
+    "log_every",
+    "pictures_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+)
+"""Training settings that may differ when a run is resumed: they do not change what it computes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of ``train`` ended."""
+
+    finished: bool
+    """False: a signal asked it to stop; the same call goes on."""
+    iteration: int
+    checkpoint: Path
+
+
+def train(
+    config: Config,
+    output: Path,
+    *,
+    stage: str | None = None,
+    resume: Path | None = None,
+    weights: Path | None = None,
+) -> Outcome:
+    """Run the stages of a configuration in order, or go on where an earlier call stopped.
+
+    Args:
+        config: the resolved configuration.
+        output: folder of the run: checkpoints, TensorBoard, ``config.yaml``.
+        stage: run this stage only.
+        resume: a checkpoint to go on from (None: ``last.pt`` in ``output``, if there is one).
+        weights: file of weights to start from, where there is nothing to resume.
+
+    Raises:
+        InputError: the user's mistake, in one line.
+    """
+    with join_processes(config.training.device) as processes, Interruption() as interruption:
+        trainer = Trainer(config, output, processes, interruption)
+        trainer.start(stage=stage, resume=resume, weights=weights)
+        try:
+            return trainer.run()
+        finally:
+            trainer.progress.close()
+
+
+class Trainer:
+    """The state of a run in one process."""
+
+    def __init__(
+        self, config: Config, output: Path, processes: Processes, interruption: Interruption
+    ) -> None:
+        self.config = config
+        self.settings = config.training
+        self.output = output
+        self.processes = processes
+        self.interruption = interruption
+        self.folder = CheckpointFolder(output, keep=self.settings.keep_checkpoints)
+        self.validation = Validation.open(
+            self.settings.validation, config.memory, self.settings.precision
+        )
+        self.iteration = 0
+        self.best: float | None = None
+        self.network: MemoryNetwork
+        self.progress: Progress
+        self.average: WeightAverage | None = None
+        self._stage_names: list[str] = []
+        self._restored: Checkpoint | None = None
+
+    def start(self, *, stage: str | None, resume: Path | None, weights: Path | None) -> None:
+        """Build the network, and bring it to where the run was."""
+        with autocast(self.processes.device, self.settings.precision):
+            pass  # a wrong precision is reported before anything is built
+        self._stage_names = self._chosen_stages(stage)
+        self.processes.on_first(self.folder.prepare)
+        checkpoint = self.folder.load_last() if resume is None else read_checkpoint(resume)
+        seed_everything(self.settings.seed)
+        model = self.config.model
+        fresh = checkpoint is None
+        network = build_model(
+            model.name,
+            backbone=model.backbone,
+            weights=weights if fresh else None,
+            pretrained_backbone=model.pretrained_backbone and fresh and weights is None,
+            **model.switches,
+        )
+        if checkpoint is not None:
+            self._check_same_run(checkpoint)
+            checkpoint.restore_network(network)
+            self.iteration, self.best = checkpoint.iteration, checkpoint.best
+        set_normalization(network, self.settings.norm, train_affine=self.settings.train_affine)
+        network = network.to(self.processes.device).train()
+        if self.settings.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        if self.settings.compile:
+            for encoder in (network.query_encoder, network.memory_encoder, network.decoder):
+                encoder.compile()  # type: ignore[operator, union-attr]
+        self.network = network
+        if self.settings.averaging.enabled:
+            self.average = WeightAverage(network, self.settings.averaging)
+            if checkpoint is not None and checkpoint.average is not None:
+                self.average.load_state_dict(checkpoint.average)
+        self._restored = checkpoint
+        self.progress = Progress(
+            self.output / "tensorboard", visible=self.processes.first, iteration=self.iteration
+        )
+        self.processes.on_first(self._save_config)
+        if checkpoint is not None:
+            self.progress.say(f"resuming from {checkpoint.path} at step {self.iteration}")
+
+    def run(self) -> Outcome:
+        """Run the stages that are left."""
+        names = self._stage_names
+        restored = self._restored
+        if restored is not None:
+            if restored.stage not in names:
+                raise InputError(
+                    f"{restored.path} is of stage '{restored.stage}', not of '{names[0]}'; choose "
+                    "another --output, and start it with --weights of that checkpoint"
+                )
+            names = names[names.index(restored.stage) :]
+        for name in names:
+            stage = Stage(
+                name, self.network, self.settings.stages[name], self.settings, self.processes
+            )
+            if restored is not None and restored.stage == name:
+                self._restore_stage(stage, restored)
+            if not self._run_stage(stage):
+                return Outcome(False, self.iteration, self.folder.last)
+        return Outcome(True, self.iteration, self.folder.last)
+
+    def _run_stage(self, stage: Stage) -> bool:
+        """Run a stage to its end; False if a signal stopped it."""
+        total = stage.settings.iterations
+        self.progress.begin_stage(stage.name, done=stage.iteration, total=total)
+        throughput = Throughput()
+        while not stage.done:
+            result = stage.step()
+            self.iteration += 1
+            if self.average is not None:
+                self.average.update(self.network)
+            throughput.count(stage.settings.batch_size)
+            self._log(stage, result, throughput)
+            stopped = self.processes.any(self.interruption.requested)
+            improved = self._validate(stage)
+            due = self.iteration % self.settings.checkpoint_every == 0
+            if stopped or improved or due or stage.done:
+                self._save(stage, best=improved)
+                throughput.reset()
+            if stopped and not stage.done:
+                return False
+        self.progress.end_stage()
+        return True
+
+    def _log(self, stage: Stage, result: StepResult, throughput: Throughput) -> None:
+        rate = throughput.rate()
+        self.progress.step(loss=result.loss, iou=result.iou, samples_per_second=rate)
+        if self.iteration % self.settings.log_every == 0:
+            scalars = self.processes.mean(result.scalars)
+            # A process without objects has no mean of its own.
+            iou = self.processes.sum({"sum": result.iou_sum, "objects": result.objects})
+            if iou["objects"]:
+                scalars["iou"] = iou["sum"] / iou["objects"]
+            scalars["samples_per_second"] = rate
+            self.progress.scalars(
+                {f"{stage.name}/{name}": value for name, value in scalars.items()}, self.iteration
+            )
+            throughput.reset()
+        if self.iteration % self.settings.pictures_every == 0 and self.processes.first:
+            picture = clip_strip(result.batch, result.segmentations)
+            self.progress.picture(f"{stage.name}/clip", picture, self.iteration)
+
+    def _validate(self, stage: Stage) -> bool:
+        """Validate if it is time; return whether the score is the best so far."""
+        every = self.settings.validation.every
+        if self.validation is None or every is None:
+            return False
+        if self.iteration % every and not stage.done:
+            return False
+        validation = self.validation
+        scores = self.processes.on_first(
+            lambda: validation.run(self._network_to_validate(), self.processes.device)
+        )
+        self.progress.scalars(
+            {f"validation/{name}": value for name, value in scores.items()}, self.iteration
+        )
+        shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+        self.progress.say(f"step {self.iteration}: validation {shown}")
+        if self.best is not None and scores["J&F"] <= self.best:
+            return False
+        self.best = scores["J&F"]
+        return True
+
+    def _network_to_validate(self) -> MemoryNetwork:
+        """A copy, because inference lays weights out in its own way; averaged if there is one."""
+        network = copy.deepcopy(self.network)
+        if self.average is not None:
+            network.load_state_dict(self.average.weights)
+        return network
+
+    def _save(self, stage: Stage, *, best: bool) -> None:
+        states = self.processes.gather(random_state(self.processes.device))
+        description = self.network.description
+        assert description is not None
+        checkpoint = Checkpoint(
+            model=self.network.state_dict(),
+            description=description,
+            optimizer=stage.optimizer.state_dict(),
+            iteration=self.iteration,
+            stage=stage.name,
+            stage_iteration=stage.iteration,
+            sample_number=stage.sample_number,
+            config=config_to_yaml(self.config),
+            random_states=states,
+            scaler=stage.scaler.state_dict(),
+            average=None if self.average is None else self.average.state_dict(),
+            best=self.best,
+        )
+        self.processes.on_first(lambda: self.folder.save(checkpoint, best=best) and None)
+
+    def _restore_stage(self, stage: Stage, checkpoint: Checkpoint) -> None:
+        restore_optimizer(stage.optimizer, checkpoint.optimizer)
+        if checkpoint.scaler:
+            stage.scaler.load_state_dict(dict(checkpoint.scaler))
+        stage.iteration = checkpoint.stage_iteration
+        states = checkpoint.random_states
+        # With another number of processes each gets a state that is at least its own.
+        restore_random_state(states[self.processes.rank % len(states)], self.processes.device)
+
+    def _chosen_stages(self, stage: str | None) -> list[str]:
+        names = list(self.settings.stages)
+        if not names:
+            raise InputError("the configuration has no training.stages")
+        if stage is None:
+            return names
+        if stage not in names:
+            raise InputError(f"there is no stage '{stage}'; there are: {', '.join(names)}")
+        return [stage]
+
+    def _save_config(self) -> None:
+        with atomic_path(self.output / "config.yaml") as temporary:
+            temporary.write_text(config_to_yaml(self.config), encoding="utf-8")
+
+    def _check_same_run(self, checkpoint: Checkpoint) -> None:
+        saved = OmegaConf.to_container(OmegaConf.create(checkpoint.config))
+        assert isinstance(saved, dict)
+        ours = asdict(self.config)
+        for name in FREE_TO_CHANGE:
+            saved["training"].pop(name, None)
+            ours["training"].pop(name, None)
+        for part in ("model", "training"):
+            difference = _first_difference(saved[part], ours[part], part)
+            if difference is not None:
+                raise InputError(
+                    f"{checkpoint.path} is of another configuration ({difference}); use the same, "
+                    "or start a run in another --output with --weights of that checkpoint"
+                )
+
+
+def _first_difference(saved: Any, ours: Any, where: str) -> str | None:
+    """Return where two configurations first differ, as ``key: old -> new``."""
+    if isinstance(saved, Mapping) and isinstance(ours, Mapping):
+        for key in {**saved, **ours}:
+            found = _first_difference(saved.get(key), ours.get(key), f"{where}.{key}")
+            if found is not None:
+                return found
+        return None
+    return None if saved == ours else f"{where}: {saved} -> {ours}"

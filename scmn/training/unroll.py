@@ -1,0 +1,99 @@
+"""Unrolling a network over a clip, and the module whose forward pass is one training pass.
+
+Source: STM (Oh et al., ICCV 2019, 3.5, "two-stage training") and STCN's training code: the first
+frame is remembered with its given masks, every later one is segmented and then remembered with its
+*soft* prediction. Exactly the calls that inference makes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scmn.data.clips import ClipBatch
+from scmn.networks.base import MemoryFrames, MemoryNetwork, Segmentation
+from scmn.training.absent_objects import leave_out_absent
+from scmn.training.losses import LossTerms, VideoLoss
+from scmn.training.metrics import IoUSum, training_iou
+
+
+def unroll(
+    network: MemoryNetwork,
+    frames: Tensor,
+    first_masks: Tensor,
+    valid_objects: Tensor,
+    *,
+    detach_memory: bool = False,
+) -> list[Segmentation]:
+    """Segment all frames of clips but the first.
+
+    Args:
+        network: the network, in training mode.
+        frames: RGB in [0, 1], (B, T, 3, H, W), H and W multiples of 16.
+        first_masks: given masks of the first frames, (B, N, H, W).
+        valid_objects: bool (B, N), which objects each clip really has.
+        detach_memory: stop gradients at predicted masks that are remembered.
+
+    Returns:
+        The segmentations of frames 1..T-1.
+    """
+    masks = first_masks
+    query = network.encode_query(frames[:, 0]) if network.shared_key else None
+    memory = network.encode_memory(frames[:, 0], masks, query)
+    segmentations: list[Segmentation] = []
+    last = frames.shape[1] - 1
+    for t in range(1, last + 1):
+        query = network.encode_query(frames[:, t])
+        segmentation = network.segment(query, memory, masks)
+        segmentation = leave_out_absent(segmentation, valid_objects, network.aggregate)
+        segmentations.append(segmentation)
+        masks = segmentation.probabilities[:, 1:]
+        if detach_memory:
+            masks = masks.detach()
+        if t < last:
+            frame = network.encode_memory(frames[:, t], masks, query)
+            memory = MemoryFrames.join([memory, frame])
+    return segmentations
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What one forward pass over a batch of clips gives."""
+
+    loss: LossTerms
+    iou: IoUSum
+    segmentations: list[Segmentation]
+
+
+class TrainingPass(nn.Module):
+    """Network and loss as one module, so that DistributedDataParallel sees one forward pass."""
+
+    def __init__(self, network: MemoryNetwork, loss: VideoLoss, *, detach_memory: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.detach_memory = detach_memory
+
+    def forward(self, batch: ClipBatch, iteration: int) -> PassResult:
+        """Unroll over a batch and compare with its label maps.
+
+        Args:
+            batch: clips on the network's device.
+            iteration: optimizer step within the stage, for the loss's schedule.
+        """
+        frames = batch.frames
+        segmentations = unroll(
+            self.network,
+            frames,
+            batch.masks[:, 0].to(frames.dtype),
+            batch.valid_objects,
+            detach_memory=self.detach_memory,
+        )
+        targets = list(batch.label_maps[:, 1:].unbind(dim=1))
+        with torch.autocast(frames.device.type, enabled=False):
+            loss = self.loss(segmentations, targets, batch.valid_objects, iteration)
+        return PassResult(
+            loss, training_iou(segmentations, targets, batch.valid_objects), segmentations
+        )

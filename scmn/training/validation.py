@@ -1,0 +1,82 @@
+"""Validation during a run: J&F through the same segmenter and scorer as eval.py."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from scmn.config import MemorySettings
+from scmn.data.datasets import Dataset, open_dataset
+from scmn.data.masks import write_label_map
+from scmn.data.sequences import VideoSequence
+from scmn.errors import InputError
+from scmn.evaluation.predictions import prediction_path
+from scmn.evaluation.scores import score_sequences
+from scmn.inference.segmenter import VideoSegmenter
+from scmn.networks.base import MemoryNetwork
+from scmn.training.settings import ValidationSettings
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A validation set and how a network is run on it."""
+
+    dataset: Dataset
+    size: int | None
+    memory: MemorySettings | Mapping[str, object] | None
+    precision: str
+
+    @staticmethod
+    def open(
+        settings: ValidationSettings, memory: MemorySettings | None, precision: str
+    ) -> Validation | None:
+        """Open the validation set; None if the run has none.
+
+        Raises:
+            InputError: it is not there, or half of its settings are missing.
+        """
+        if settings.every is None:
+            return None
+        if settings.dataset is None or settings.root is None:
+            raise InputError("training.validation needs dataset and root (or every: null)")
+        names = settings.sequences or None
+        dataset = open_dataset(settings.dataset, Path(settings.root), names)
+        if not dataset.annotated:
+            raise InputError(f"training.validation: {settings.dataset} has no annotations to score")
+        if settings.max_frames is not None:
+            shortened = tuple(_first(s, settings.max_frames) for s in dataset.sequences)
+            dataset = replace(dataset, sequences=shortened)
+        size = settings.size if settings.size is not None else dataset.size
+        return Validation(dataset, size, memory, precision)
+
+    def run(self, network: MemoryNetwork, device: torch.device) -> dict[str, float]:
+        """Segment and score; J, F and their mean by name, in 0..1.
+
+        ``network`` is put into evaluation mode and laid out for inference: give a copy of the one
+        that is trained.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            masks = Path(folder)
+            segmenter = VideoSegmenter(
+                network, memory=self.memory, size=self.size, device=device, precision=self.precision
+            )
+            for sequence in self.dataset.sequences:
+                segmenter.reset()
+                for frame in sequence.frames():
+                    prediction = segmenter.step(frame.image, frame.labels)
+                    path = prediction_path(masks, sequence.name, frame.name)
+                    write_label_map(path, prediction.labels)
+            scores = score_sequences(
+                self.dataset.sequences, masks, protocol=self.dataset.protocol, processes=1
+            )
+        summary = scores.summary
+        return {"J&F": summary["J&F-Mean"], "J": summary["J-Mean"], "F": summary["F-Mean"]}
+
+
+def _first(sequence: VideoSequence, frames: int) -> VideoSequence:
+    kept = {index: path for index, path in sequence.annotation_paths.items() if index < frames}
+    return replace(sequence, image_paths=sequence.image_paths[:frames], annotation_paths=kept)

@@ -1,0 +1,42 @@
+"""Write the trivial prediction for a data set: the given masks, repeated on every later frame.
+
+    python scripts/repeat_first_mask.py --dataset davis2017-val --data DAVIS --output results/repeat
+    python eval.py --score-only results/repeat --dataset davis2017-val --data DAVIS
+
+Its score is what a method must beat.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from scmn.data.datasets import open_dataset
+from scmn.data.masks import write_label_map
+from scmn.evaluation.predictions import prediction_path
+from scmn.programs import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    for sequence in open_dataset(arguments.dataset, arguments.data).sequences:
+        labels = np.zeros((0, 0), dtype=np.uint8)
+        for index, name in enumerate(sequence.frame_names):
+            given = sequence.given_labels(index)
+            if given is not None:
+                before = labels if labels.shape == given.shape else np.zeros_like(given)
+                labels = np.where(given > 0, given, before)
+            if sequence.is_written(name):
+                write_label_map(prediction_path(arguments.output, sequence.name, name), labels)
+
+
+if __name__ == "__main__":
+    run_program(main)

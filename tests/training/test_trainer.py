@@ -1,0 +1,294 @@
+"""Whole runs on tiny data: resume, signals, processes, accumulation, stages, what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from scmn import InputError, build_model, load_config
+from scmn.config import Config
+from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.training.checkpoint import read_checkpoint
+from scmn.training.stage import Stage
+from scmn.training.trainer import train
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("davis")
+    settings = SyntheticSettings(size=(64, 96), frames=5, objects=(1, 2))
+    write_davis(folder, sequences=3, settings=settings, split="train")
+    return folder
+
+
+def config_file(folder: Path, davis: Path, name: str = "scmn") -> Path:
+    """Write a configuration of two short stages and return its path."""
+    data = {"kind": "davis2017-train", "root": str(davis)}
+    stage = {
+        "iterations": 4,
+        "batch_size": 2,
+        "clip": {"frames": 3, "size": [48, 64], "max_objects": 2},
+        "optimizer": {"name": "adamw", "learning_rate": 1e-3},
+    }
+    switches = {"key_dim": 8, "value_dim": 32, "hidden_dim": 8}
+    if name == "scmn":
+        switches["refinement_dim"] = 4
+    content = {
+        "model": {"name": name, "backbone": "resnet10", "switches": switches},
+        "training": {
+            "norm": "batch",
+            "device": "cpu",
+            "workers": 0,
+            "checkpoint_every": 3,
+            "log_every": 2,
+            "pictures_every": 3,
+            "stages": {
+                "pretrain": {**stage, "data": {"stills": {**data, "stills": True}}},
+                "main": {**stage, "data": {"videos": data}},
+            },
+        },
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(content)))
+    return path
+
+
+def config(folder: Path, davis: Path, *overrides: str, name: str = "scmn") -> Config:
+    return load_config(config_file(folder, davis, name), overrides)
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return dict(read_checkpoint(run / "last.pt").model)
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+def test_two_stages_of_every_network(name: str, davis: Path, tmp_path: Path) -> None:
+    outcome = train(config(tmp_path, davis, name=name), tmp_path / "run")
+    assert outcome.finished
+    assert outcome.iteration == 8
+    checkpoint = read_checkpoint(outcome.checkpoint)
+    assert (checkpoint.stage, checkpoint.stage_iteration) == ("main", 4)
+    assert checkpoint.sample_number == 8
+    model = build_model(name, weights=outcome.checkpoint)
+    assert equal(model.state_dict(), weights(tmp_path / "run"))
+    fresh = build_model(name, **dict(checkpoint.description.settings))
+    changed = [n for n, p in fresh.named_parameters() if not torch.equal(p, model.get_parameter(n))]
+    assert len(changed) > 0.9 * len(list(fresh.parameters()))
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    assert (tmp_path / "run/config.yaml").is_file()
+
+
+class Killed(BaseException):
+    """Stands for a kill -9: nothing is written on the way out."""
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5, 7])
+def test_resume_after_a_kill_is_bit_for_bit(
+    killed_at: int, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path, davis)
+    train(settings, tmp_path / "whole")
+    steps = 0
+    step = Stage.step
+
+    def dying(self: Stage) -> object:
+        nonlocal steps
+        if steps == killed_at:
+            raise Killed
+        steps += 1
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "step", dying)
+        with pytest.raises(Killed):
+            train(settings, tmp_path / "parts")
+    assert train(settings, tmp_path / "parts").iteration == 8
+    assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def test_workers_do_not_change_what_is_learnt(davis: Path, tmp_path: Path) -> None:
+    train(config(tmp_path, davis), tmp_path / "none", stage="main")
+    train(config(tmp_path, davis, "training.workers=2"), tmp_path / "two", stage="main")
+    assert equal(weights(tmp_path / "two"), weights(tmp_path / "none"))
+
+
+def launch(arguments: list[object], *, torchrun: int = 0) -> subprocess.Popen[str]:
+    start = [sys.executable]
+    if torchrun:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"]
+    return subprocess.Popen(
+        [*start, "train.py", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_program_goes_on_bit_for_bit(
+    number: signal.Signals, davis: Path, tmp_path: Path
+) -> None:
+    iterations = 40
+    path = config_file(tmp_path, davis)
+    override = f"training.stages.main.iterations={iterations}"
+    arguments: list[object] = ["--config", path, "--stage", "main", override]
+    train(load_config(path, [override]), tmp_path / "whole", stage="main")
+
+    process = launch([*arguments, "--output", tmp_path / "parts"])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "parts/last.pt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=120)
+    stopped_at = read_checkpoint(tmp_path / "parts/last.pt").iteration
+    assert 0 < stopped_at < iterations
+    if number == signal.SIGTERM:
+        assert process.returncode == 0, stderr
+        assert f"stopped after step {stopped_at}; the same command goes on" in stdout
+    again = launch([*arguments, "--output", tmp_path / "parts"])
+    stdout, stderr = again.communicate(timeout=120)
+    assert again.returncode == 0, stderr
+    assert f"finished after {iterations} steps" in stdout
+    assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+SAME_FOR_ANY_SPLIT = [
+    "training.stages.main.batch_size=4",
+    # Learning norms would normalise each part of the batch by itself.
+    "training.norm=frozen",
+    # Some gradients are zero but for rounding (a bias of memory keys cancels in the softmax): Adam
+    # would blow the rounding up to whole steps.
+    "training.stages.main.optimizer.epsilon=1.0e-3",
+]
+
+
+def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Path) -> None:
+    path = config_file(tmp_path, davis)
+    overrides = [*SAME_FOR_ANY_SPLIT, "training.stages.main.iterations=5"]
+    train(load_config(path, overrides), tmp_path / "one", stage="main")
+    arguments = ["--config", path, "--stage", "main", "--output", tmp_path / "two", *overrides]
+    process = launch(arguments, torchrun=2)
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path) -> None:
+    train(config(tmp_path, davis, *SAME_FOR_ANY_SPLIT), tmp_path / "whole", stage="main")
+    parts = [*SAME_FOR_ANY_SPLIT, "training.stages.main.clips_per_pass=1"]
+    train(config(tmp_path, davis, *parts), tmp_path / "parts", stage="main")
+    whole, accumulated = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, tensor in whole.items():
+        torch.testing.assert_close(accumulated[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_a_finished_run_is_left_as_it_is(davis: Path, tmp_path: Path) -> None:
+    settings = config(tmp_path, davis)
+    train(settings, tmp_path / "run")
+    before = (tmp_path / "run/last.pt").stat().st_mtime_ns
+    assert train(settings, tmp_path / "run").finished
+    assert (tmp_path / "run/last.pt").stat().st_mtime_ns == before
+
+
+def test_another_configuration_does_not_resume(davis: Path, tmp_path: Path) -> None:
+    train(config(tmp_path, davis), tmp_path / "run")
+    other = config(tmp_path, davis, "training.stages.main.optimizer.learning_rate=1.0e-4")
+    with pytest.raises(InputError, match=r"main\.optimizer\.learning_rate: 0\.001 -> 0\.0001"):
+        train(other, tmp_path / "run")
+    harmless = config(tmp_path, davis, "training.log_every=1", "training.workers=1")
+    assert train(harmless, tmp_path / "run").finished
+
+
+def test_one_stage_from_the_weights_of_another_run(davis: Path, tmp_path: Path) -> None:
+    settings = config(tmp_path, davis)
+    train(settings, tmp_path / "first", stage="pretrain")
+    start = tmp_path / "first/last.pt"
+    outcome = train(settings, tmp_path / "second", stage="main", weights=start)
+    assert outcome.iteration == 4
+    with pytest.raises(InputError, match="is of stage 'pretrain', not of 'main'"):
+        train(settings, tmp_path / "third", stage="main", resume=start)
+
+
+def test_validation_keeps_the_best(davis: Path, tmp_path: Path) -> None:
+    settings = config(
+        tmp_path,
+        davis,
+        "training.validation.every=2",
+        "training.validation.dataset=davis2017-train",
+        f"training.validation.root={davis}",
+        "training.validation.max_frames=4",
+        "training.averaging.enabled=true",
+    )
+    train(settings, tmp_path / "run", stage="main")
+    best = read_checkpoint(tmp_path / "run/best.pt")
+    assert best.best is not None
+    assert 0 <= best.best <= 1
+    assert best.iteration in (2, 4)
+    assert best.averaged_weights is not None
+    # Validation looks on: what is learnt is the same without it.
+    quiet = config(tmp_path, davis, "training.averaging.enabled=true")
+    train(quiet, tmp_path / "quiet", stage="main")
+    assert equal(weights(tmp_path / "run"), weights(tmp_path / "quiet"))
+
+
+def test_a_loss_that_is_not_finite_names_its_samples(davis: Path, tmp_path: Path) -> None:
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.stages.main.optimizer.learning_rate=1.0e30",
+    )
+    with pytest.raises(InputError, match=r"not finite at step \d; samples: \d+ \(videos: .*frames"):
+        train(settings, tmp_path / "run", stage="main")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.stages.main.batch_size=3", "training.stages.main.clips_per_pass=2"], "passes"),
+        (["training.stages.main.clip.size=[50,64]"], "multiples of 16"),
+        (["training.stages.main.data.videos.root=/none"], "/none"),
+        (["training.stages.main.data.videos.kind=davis"], "unknown training data set"),
+        (["training.stages.main.data.videos.augmentation.flop=1"], "'flip'"),
+        (["training.stages.main.data.videos.exclude=[nothing]"], "no sequence 'nothing'"),
+        (["training.stages.main.schedule.name=cosin"], "cosine"),
+        (["training.norm=frosen"], "frozen"),
+        (["training.precision=fp8"], "precision"),
+        (["training.validation.every=5"], "needs dataset and root"),
+        (["training.stages.main.iterations=0"], "at least 1"),
+    ],
+)
+def test_mistakes_get_one_line(
+    overrides: list[str], message: str, davis: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        train(config(tmp_path, davis, *overrides), tmp_path / "run", stage="main")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_stage_and_unwritable_folder(davis: Path, tmp_path: Path) -> None:
+    settings = config(tmp_path, davis)
+    with pytest.raises(InputError, match="no stage 'mian'; there are: pretrain, main"):
+        train(settings, tmp_path / "run", stage="mian")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write checkpoints"):
+        train(settings, tmp_path / "file" / "run")

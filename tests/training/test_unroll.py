@@ -1,0 +1,76 @@
+"""The unroll is what inference does, and gradients flow through what is remembered."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scmn import VideoSegmenter
+from scmn.networks.base import MemoryNetwork
+from scmn.training.unroll import unroll
+from tests.conftest import build_small
+
+
+def clip(objects: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return frames (1, 4, 3, H, W), hard masks (1, N, H, W) and their label map."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(1, 4, 3, 48, 64, generator=generator)
+    labels = torch.zeros(48, 64, dtype=torch.uint8)
+    for number in range(objects):
+        labels[8:24, 4 + 20 * number : 20 + 20 * number] = number + 1
+    masks = torch.stack([labels == number + 1 for number in range(objects)]).unsqueeze(0).float()
+    return frames, masks, labels
+
+
+@torch.no_grad()
+def test_training_and_inference_are_one_path(small_model: MemoryNetwork) -> None:
+    frames, masks, labels = clip()
+    everything = {"every": 1, "top_k": None, "keep_previous": True}
+    segmenter = VideoSegmenter(small_model, memory=everything)
+    predictions = list(segmenter.run(frames[0], labels.numpy()))
+    segmentations = unroll(small_model, frames, masks, torch.ones(1, 2, dtype=torch.bool))
+    for prediction, segmentation in zip(predictions[1:], segmentations, strict=True):
+        torch.testing.assert_close(
+            prediction.probabilities, segmentation.probabilities[0], atol=1e-4, rtol=1e-3
+        )
+
+
+@torch.no_grad()
+def test_places_without_an_object_change_nothing(small_model: MemoryNetwork) -> None:
+    frames, masks, _ = clip()
+    padded = torch.cat([masks, torch.zeros_like(masks[:, :1])], dim=1)
+    alone = unroll(small_model, frames, masks, torch.tensor([[True, True]]))
+    beside = unroll(small_model, frames, padded, torch.tensor([[True, True, False]]))
+    for first, second in zip(alone, beside, strict=True):
+        torch.testing.assert_close(
+            second.probabilities[:, :3], first.probabilities, atol=1e-4, rtol=1e-3
+        )
+        assert not second.probabilities[:, 3].any()
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_gradients_flow_through_the_remembered_prediction(detach: bool) -> None:
+    model = build_small("scmn", spatial_constraint=False)
+    frames, masks, _ = clip()
+    frames.requires_grad_()
+    valid = torch.ones(1, 2, dtype=torch.bool)
+    segmentations = unroll(model, frames, masks, valid, detach_memory=detach)
+    decoder = model.decoder.predict.weight
+    # Only the last frame's loss: what the decoder did for frame 1 reaches it through the memory.
+    last = segmentations[-1].logits.square().mean()
+    (through_all,) = torch.autograd.grad(
+        last, segmentations[0].auxiliary.logits, retain_graph=True, allow_unused=True
+    )
+    assert (through_all is None) == detach
+    (direct,) = torch.autograd.grad(last, decoder)
+    assert direct.abs().sum() > 0
+
+
+def test_all_networks_train_on_a_clip_without_objects(small_model: MemoryNetwork) -> None:
+    frames, masks, _ = clip()
+    nothing = torch.zeros(1, 2, dtype=torch.bool)
+    segmentations = unroll(small_model, frames, torch.zeros_like(masks), nothing)
+    assert torch.equal(
+        segmentations[-1].probabilities[:, 0],
+        torch.ones_like(segmentations[-1].probabilities[:, 0]),
+    )
