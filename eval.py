@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Segment videos with a trained network and score the masks.
+r"""Segment videos with a trained network and score the masks.
 
     python eval.py --config configs/stm.yaml --weights STM_weights.pth \
         --dataset davis2017-val --data DAVIS --output results/stm-davis2017-val
@@ -15,12 +15,16 @@ import argparse
 from pathlib import Path
 
 from scmn.errors import InputError
-from scmn.programs import run_program
+from scmn.programs import ArgumentParser, is_first_process, run_program
+
+ONLY_TO_SEGMENT = (
+    "config", "weights", "video", "mask", "overlay", "device", "precision", "size",
+)  # fmt: skip
 
 
 def parse_arguments() -> argparse.Namespace:
     description, _, examples = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -48,61 +52,86 @@ def parse_arguments() -> argparse.Namespace:
     add("--size", type=int, help="scale frames down to this shorter side; 0: their own size")
     add("overrides", nargs="*", metavar="key=value", help="override the configuration")
     arguments = parser.parse_args()
+    refuse_wrong_combinations(arguments)
     for name in ("device", "precision", "size"):
         value = getattr(arguments, name)
         if value is not None:
             arguments.overrides.append(f"evaluation.{name}={value}")
+    return arguments
+
+
+def refuse_wrong_combinations(arguments: argparse.Namespace) -> None:
+    if arguments.score_only is not None:
+        for name in ONLY_TO_SEGMENT:
+            value = getattr(arguments, name)
+            if value is not None and value is not False:  # --size 0 is a value
+                raise InputError(f"--{name} has no meaning with --score-only, which runs nothing")
+        if arguments.dataset is None:
+            raise InputError("--score-only needs the annotations: give --dataset and --data")
     if arguments.dataset is None and arguments.video is None:
-        parser.print_help()
-        raise InputError("what should be segmented? give --dataset and --data, or --video")
+        raise InputError(
+            "what should be segmented? give --dataset and --data, or --video and --mask "
+            "(see eval.py --help)"
+        )
     if (arguments.dataset is None) != (arguments.data is None):
         raise InputError("--dataset and --data go together")
     if (arguments.video is None) != (arguments.mask is None):
         raise InputError("--video and --mask go together")
     if arguments.video is not None and arguments.dataset is not None:
         raise InputError("give either --dataset or --video")
-    if arguments.score_only is not None and arguments.dataset is None:
-        raise InputError("--score-only needs the annotations: give --dataset and --data")
-    return arguments
+    if arguments.video is not None and arguments.sequence is not None:
+        raise InputError("--sequence chooses from a --dataset; it has no meaning with --video")
+
+
+def score(arguments: argparse.Namespace) -> None:
+    from scmn.evaluation.rescore import score_folder
+    from scmn.evaluation.summary import score_table
+
+    scores, files = score_folder(
+        arguments.score_only,
+        arguments.dataset,
+        arguments.data,
+        sequences=arguments.sequence,
+        output=arguments.output,
+        overrides=arguments.overrides,
+    )
+    print(score_table(scores), "", *(f"wrote {file}" for file in files), sep="\n")
+
+
+def segment(arguments: argparse.Namespace) -> None:
+    from scmn.evaluation.evaluate import Evaluation, evaluate, resolve_config
+    from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
+    from scmn.evaluation.ranks import torchrun_rank
+    from scmn.evaluation.summary import result_table
+
+    def prepare(model: str) -> Evaluation:
+        common = {
+            "model": model,
+            "weights": arguments.weights,
+            "output": arguments.output,
+            "overlay": arguments.overlay,
+        }
+        if arguments.video is not None:
+            return video_evaluation(arguments.video, arguments.mask, **common)
+        return dataset_evaluation(
+            arguments.dataset, arguments.data, sequences=arguments.sequence, **common
+        )
+
+    with torchrun_rank() as rank:
+        with rank.together():
+            config = resolve_config(arguments.config, arguments.overrides, arguments.weights)
+            evaluation = prepare(config.model.name)
+        result = evaluate(evaluation, config, rank)
+    if result is not None:
+        print(result_table(result))
 
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.score_only is not None:
-        from scmn.evaluation.rescore import score_folder
-        from scmn.evaluation.summary import score_table
-
-        scores, files = score_folder(
-            arguments.score_only,
-            arguments.dataset,
-            arguments.data,
-            sequences=arguments.sequence,
-            output=arguments.output,
-            overrides=arguments.overrides,
-        )
-        print(score_table(scores), "", *(f"wrote {file}" for file in files), sep="\n")
-        return
-
-    from scmn.evaluation.evaluate import evaluate, resolve_config
-    from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
-    from scmn.evaluation.summary import result_table
-
-    config = resolve_config(arguments.config, arguments.overrides, arguments.weights)
-    common = {
-        "model": config.model.name,
-        "weights": arguments.weights,
-        "output": arguments.output,
-        "overlay": arguments.overlay,
-    }
-    if arguments.dataset is not None:
-        evaluation = dataset_evaluation(
-            arguments.dataset, arguments.data, sequences=arguments.sequence, **common
-        )
-    else:
-        evaluation = video_evaluation(arguments.video, arguments.mask, **common)
-    result = evaluate(evaluation, config)
-    if result is not None:
-        print(result_table(result))
+    if arguments.score_only is None:
+        segment(arguments)
+    elif is_first_process():
+        score(arguments)
 
 
 if __name__ == "__main__":

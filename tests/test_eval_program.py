@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,8 @@ def test_data_set_alone_and_shared_out_by_torchrun(
         *launch, *options, "--output", tmp_path / "shared", module="torch.distributed.run"
     )
     assert shared.returncode == 0, shared.stderr
+    assert "per process, 2 of them" in shared.stdout
+    assert "per process" not in alone.stdout
     masks = sorted(
         path.relative_to(tmp_path / "alone") for path in tmp_path.glob("alone/masks/*/*")
     )
@@ -151,6 +154,16 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
         "no video": (["--video", folder / "none.mp4", "--mask", folder / "mask.png", *w], "exist"),
         "mask size": (["--video", frames, "--mask", folder / "small.png", *w], "small.png"),
         "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
+        "unknown option": ([*data, "--evry", "3"], "--evry"),
+        "choice": ([*data, *w, "--precision", "fp8"], "fp8"),
+        "sequence of video": ([*video, *w, "--sequence", "a"], "no meaning with --video"),
+        "weights to score": (
+            [*data, *w, "--score-only", folder],
+            "--weights has no meaning with --score-only",
+        ),
+        "overlay to score": ([*data, "--overlay", "--score-only", folder], "--overlay has no"),
+        "size to score": ([*data, "--size", "0", "--score-only", folder], "--size has no"),
+        "video to score": ([*video, "--score-only", folder], "--video has no"),
         "masks to score": ([*data, "--score-only", folder / "none"], "not found"),
         "ground truth as result": (
             [*data, "--score-only", davis / "Annotations/480p"],
@@ -174,6 +187,13 @@ MISTAKES = [
     "no video",
     "mask size",
     "device",
+    "unknown option",
+    "choice",
+    "sequence of video",
+    "weights to score",
+    "overlay to score",
+    "size to score",
+    "video to score",
     "masks to score",
     "ground truth as result",
 ]
@@ -210,6 +230,50 @@ def in_process(
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(REPOSITORY / "eval.py"), run_name="__main__")
     return int(caught.value.code or 0), capsys.readouterr().err
+
+
+def error_lines(completed: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
+
+
+def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_path: Path) -> None:
+    """The damaged frame is met by one of two processes, the one that is not the first."""
+    shutil.copytree(davis, tmp_path / "data")
+    second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
+    (second / "00002.jpg").write_bytes(b"no image")
+    completed = python(
+        "--standalone",
+        "--nproc_per_node=2",
+        "eval.py",
+        *("--weights", weights, "--dataset", "davis2017-val", "--data", tmp_path / "data"),
+        *("--output", tmp_path / "out"),
+        module="torch.distributed.run",
+    )
+    assert completed.returncode != 0
+    (line,) = error_lines(completed)
+    assert f"{second.name}/00002.jpg" in line
+    assert "scmn/" not in completed.stderr  # no traceback of ours
+    done = sorted(path.stem for path in (tmp_path / "out/records").iterdir())
+    assert done == [sorted(p.name for p in second.parent.iterdir())[i] for i in (0, 2)]
+
+
+def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
+    completed = python(
+        "--standalone",
+        "--nproc_per_node=2",
+        "eval.py",
+        *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
+        module="torch.distributed.run",
+    )
+    assert completed.returncode != 0
+    assert error_lines(completed) == ["error: --video and --mask go together"]
+
+
+def test_help_shows_the_examples_as_they_are_typed() -> None:
+    completed = python("eval.py", "--help")
+    assert completed.returncode == 0
+    (example,) = [line for line in completed.stdout.splitlines() if "STM_weights.pth" in line]
+    assert example.endswith("STM_weights.pth \\")
 
 
 def test_a_mistake_in_a_subprocess(davis: Path) -> None:

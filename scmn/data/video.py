@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +52,11 @@ class VideoFile:
             raise InputError(f"video {path} has no frame")
         frame_names = [_frame_name(index) for index in range(self._length)]
         self._masks = place_masks(masks, frame_names, path)
+
+    @property
+    def mask_paths(self) -> Mapping[int, Path]:
+        """Frame index -> label map file that is given there."""
+        return self._masks
 
     def __len__(self) -> int:
         """Return the number of frames that the file announces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,18 +13,20 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from scmn import __version__
 from scmn.build import build_model
 from scmn.config import Config, MemorySettings, load_config
 from scmn.data.datasets import Dataset
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
 from scmn.evaluation.archives import write_submission
-from scmn.evaluation.ranks import Rank, torchrun_rank
+from scmn.evaluation.fingerprint import fingerprint
+from scmn.evaluation.ranks import ALONE, Rank
 from scmn.evaluation.report import Picture, write_report
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.evaluation.runner import SequenceRunner
 from scmn.evaluation.score_files import write_results
-from scmn.evaluation.scores import DatasetScores, score_sequences
+from scmn.evaluation.scores import DatasetScores, NothingToScore, score_sequences
 from scmn.evaluation.speed import Speed
 from scmn.inference.augmentation import AugmentedSegmenter
 from scmn.inference.devices import resolve_device
@@ -31,6 +34,8 @@ from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import MODELS
 from scmn.weights import read_weights
+
+logger = logging.getLogger(__name__)
 
 RANDOM_SEED = 0
 """Weights that are not loaded are drawn with this seed, so that a run can be resumed."""
@@ -85,37 +90,41 @@ def resolve_config(path: Path | None, overrides: Sequence[str], weights: Path | 
     return load_config(path, overrides, Config(memory=MemorySettings(**defaults)))
 
 
-def evaluate(evaluation: Evaluation, config: Config) -> Result | None:
-    """Run an evaluation; under torchrun the sequences are shared out.
+def evaluate(evaluation: Evaluation, config: Config, rank: Rank = ALONE) -> Result | None:
+    """Run an evaluation; the sequences are shared out over the ranks (see ``torchrun_rank``).
 
-    An interrupted run goes on where it stopped when called again with the same settings.
+    An interrupted run goes on where it stopped when called again with the same settings; sequences
+    whose frames or given masks have changed since are run anew.
 
     Returns:
         The result, or None on ranks other than the first.
 
     Raises:
-        InputError: the user's mistake, in one line.
+        InputError: the user's mistake, in one line; that of one rank is raised in all of them,
+            when the others are through with their sequences.
     """
-    with torchrun_rank() as rank:
+    folder = RunFolder(evaluation.output)
+    with rank.together():
         device = resolve_device(rank.device(config.evaluation.device))
-        torch.manual_seed(RANDOM_SEED)
-        model = build_model(
-            config.model.name,
-            backbone=config.model.backbone,
-            weights=evaluation.weights,
-            **config.model.switches,
-        )
-        size = _size(evaluation, config)
-        segmenter = _segmenter(model, config, size, device)
-        folder = RunFolder(evaluation.output)
+        segmenter = _segmenter(_model(evaluation, config), config, evaluation, device)
         if rank.first:
-            folder.begin(_identity(evaluation, config, size))
-        rank.wait_for_all()
-        _segment(evaluation, folder, segmenter, device, rank)
-        rank.wait_for_all()
-        if not rank.first:
-            return None
-        return _finish(evaluation, config, folder, device)
+            folder.begin(_identity(evaluation, config))
+            if evaluation.weights is None:
+                logger.warning("no --weights: the network is random, and so are its masks")
+    with rank.together():
+        _segment(evaluation, config, folder, segmenter, device, rank)
+    with rank.together():
+        return _finish(evaluation, config, folder) if rank.first else None
+
+
+def _model(evaluation: Evaluation, config: Config) -> MemoryNetwork:
+    torch.manual_seed(RANDOM_SEED)
+    return build_model(
+        config.model.name,
+        backbone=config.model.backbone,
+        weights=evaluation.weights,
+        **config.model.switches,
+    )
 
 
 def _size(evaluation: Evaluation, config: Config) -> int | None:
@@ -126,11 +135,11 @@ def _size(evaluation: Evaluation, config: Config) -> int | None:
 
 
 def _segmenter(
-    model: MemoryNetwork, config: Config, size: int | None, device: torch.device
+    model: MemoryNetwork, config: Config, evaluation: Evaluation, device: torch.device
 ) -> VideoSegmenter | AugmentedSegmenter:
     settings: dict[str, Any] = {
         "memory": config.memory,
-        "size": size,
+        "size": _size(evaluation, config),
         "device": device,
         "precision": config.evaluation.precision,
         "objects_per_batch": config.evaluation.objects_per_batch,
@@ -144,17 +153,18 @@ def _segmenter(
     return VideoSegmenter(model, **settings)
 
 
-def _identity(evaluation: Evaluation, config: Config, size: int | None) -> dict[str, Any]:
-    """Everything that the masks depend on."""
+def _identity(evaluation: Evaluation, config: Config) -> dict[str, Any]:
+    """Everything that the masks of all sequences depend on; see ``fingerprint`` for each one's."""
     weights = "random"
     if evaluation.weights is not None:
         weights = hashlib.sha256(evaluation.weights.read_bytes()).hexdigest()[:16]
     return {
+        "version": __version__,
         "data": evaluation.name,
         "model": asdict(config.model),
         "weights": weights,
         "memory": None if config.memory is None else asdict(config.memory),
-        "size": size,
+        "size": _size(evaluation, config),
         "precision": config.evaluation.precision,
         "augmentation": asdict(config.evaluation.augmentation),
     }
@@ -162,6 +172,7 @@ def _identity(evaluation: Evaluation, config: Config, size: int | None) -> dict[
 
 def _segment(
     evaluation: Evaluation,
+    config: Config,
     folder: RunFolder,
     segmenter: VideoSegmenter | AugmentedSegmenter,
     device: torch.device,
@@ -171,7 +182,7 @@ def _segment(
     pending = [
         source
         for source in rank.share(evaluation.sources)
-        if folder.complete(source.name, overlay=evaluation.overlay) is None
+        if _record(evaluation, folder, source) is None
     ]
     frames = sum(len(source) for source in pending)
     with (
@@ -182,6 +193,8 @@ def _segment(
             segmenter,
             device,
             folder,
+            precision=config.evaluation.precision,
+            processes=rank.count,
             write_overlay=evaluation.overlay,
             on_frame=bar.update,
         )
@@ -190,40 +203,49 @@ def _segment(
             runner.run(source)
 
 
-def _finish(
-    evaluation: Evaluation, config: Config, folder: RunFolder, device: torch.device
-) -> Result:
+def _record(
+    evaluation: Evaluation, folder: RunFolder, source: FrameSource
+) -> SequenceRecord | None:
+    """Return the record of a sequence that needs not be run."""
+    return folder.complete(source.name, fingerprint=fingerprint(source), overlay=evaluation.overlay)
+
+
+def _finish(evaluation: Evaluation, config: Config, folder: RunFolder) -> Result:
     """Score what was written and write the result files."""
     records = []
     for source in evaluation.sources:
-        record = folder.complete(source.name, overlay=evaluation.overlay)
+        record = _record(evaluation, folder, source)
         if record is None:
-            raise InputError(f"{folder.path}: the results of '{source.name}' disappeared")
+            raise InputError(
+                f"while this ran, the frames or masks of '{source.name}' changed, or its results "
+                f"in {folder.path} were removed; run the same command again"
+            )
         records.append(record)
     speed = Speed.of_records(records)
     dataset = evaluation.dataset
-    scores = None
-    files: list[Path] = []
-    if dataset is not None and dataset.annotated:
-        scores = score_sequences(
-            dataset.sequences,
-            folder.masks,
-            protocol=dataset.protocol,
-            processes=config.evaluation.processes,
-        )
-    if dataset is not None and dataset.archive is not None:
-        archive = folder.path / f"{dataset.name}.zip"
-        write_submission(archive, dataset.sequences, folder.masks, archive=dataset.archive)
-        files.append(archive)
     facts = {
         "data": evaluation.name,
         "model": config.model.name,
         "weights": "random" if evaluation.weights is None else evaluation.weights.name,
-        "device": _device_name(device),
-        "precision": config.evaluation.precision,
-        "size": str(_size(evaluation, config) or "as stored"),
+        "scaled to": str(_size(evaluation, config) or "as stored"),
         **speed.facts(),
     }
+    files: list[Path] = []
+    scores = None
+    if dataset is not None:
+        try:
+            scores = score_sequences(
+                dataset.sequences,
+                folder.masks,
+                protocol=dataset.protocol,
+                processes=config.evaluation.processes,
+            )
+        except NothingToScore as reason:
+            facts["no scores"] = str(reason)
+    if dataset is not None and dataset.archive is not None:
+        archive = folder.path / f"{dataset.name}.zip"
+        write_submission(archive, dataset.sequences, folder.masks, archive=dataset.archive)
+        files.append(archive)
     split = evaluation.name if dataset is None else dataset.split
     files += write_results(folder.path, scores, split=split, facts=facts, records=records)
     report = folder.path / "report.html"
@@ -237,9 +259,3 @@ def _finish(
         pictures=pictures,
     )
     return Result(tuple(records), speed, scores, (*files, report))
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -83,7 +83,7 @@ def _subtitle(scores: DatasetScores | None) -> str:
         return "Masks without scores"
     frames = sum(len(sequence.frames) for sequence in scores.sequences)
     counts = (
-        (len(scores.sequences), "sequence"),
+        (sum(1 for sequence in scores.sequences if sequence.frames), "sequence"),
         (len(scores.objects), "object"),
         (frames, "scored frame"),
     )

@@ -10,7 +10,7 @@ from scmn.data.datasets import open_dataset
 from scmn.errors import InputError
 from scmn.evaluation.report import write_report
 from scmn.evaluation.score_files import write_results
-from scmn.evaluation.scores import DatasetScores, score_sequences
+from scmn.evaluation.scores import DatasetScores, NothingToScore, score_sequences
 
 
 def score_folder(
@@ -36,22 +36,21 @@ def score_folder(
         The scores and the files that were written.
 
     Raises:
-        InputError: masks are missing or do not fit, or the data set has no annotations.
+        InputError: masks are missing or do not fit, or no sequence has annotations to score with.
     """
     config = load_config(None, overrides)
     if not masks.is_dir():
         raise InputError(f"folder of masks not found: {masks}")
     dataset = open_dataset(dataset_name, root, sequences)
-    if not dataset.annotated:
-        raise InputError(
-            f"{dataset_name} cannot be scored here: {root} has annotations of given frames only"
+    try:
+        scores = score_sequences(
+            dataset.sequences,
+            masks,
+            protocol=dataset.protocol,
+            processes=config.evaluation.processes,
         )
-    scores = score_sequences(
-        dataset.sequences,
-        masks,
-        protocol=dataset.protocol,
-        processes=config.evaluation.processes,
-    )
+    except NothingToScore as error:
+        raise InputError(f"{dataset_name} cannot be scored with {root}: {error}") from error
     folder = output or masks
     facts = {"data": dataset_name, "masks": str(masks)}
     files = write_results(folder, scores, split=dataset.split, facts=facts)

@@ -24,17 +24,28 @@ from scmn.evaluation.predictions import prediction_path
 
 @dataclass(frozen=True)
 class SequenceRecord:
-    """What it took to segment a sequence."""
+    """What it took to segment a sequence, and on what."""
 
     name: str
+    fingerprint: str
+    """Of the frames and masks that were segmented: see ``scmn.evaluation.fingerprint``."""
     frames: int
     objects: int
     height: int
     width: int
+    """Of the frames as they are stored."""
+    network_height: int
+    network_width: int
+    """Of the frames as the network saw them, padding included."""
+    device: str
+    """The GPU's name, or "cpu" with the number of threads."""
+    precision: str
+    processes: int
+    """How many processes shared the run; the times and the memory are those of one."""
     network_seconds: float
     """Time in the segmenter: from the decoded frame to the label map at the frame's own size."""
     total_seconds: float
-    """The same with reading frames and writing masks."""
+    """The same with reading frames and writing masks; overlays and pictures are left out."""
     peak_memory_bytes: int
     """Peak of the GPU's allocated memory, or on the CPU of the process's resident memory so far."""
     written: tuple[str, ...]
@@ -87,8 +98,14 @@ class RunFolder:
             )
         _write_json(file, dict(identity))
 
-    def complete(self, sequence: str, *, overlay: bool) -> SequenceRecord | None:
-        """Return the record of a sequence that is complete on disk, else None."""
+    def complete(self, sequence: str, *, fingerprint: str, overlay: bool) -> SequenceRecord | None:
+        """Return the record of a sequence that is complete on disk and up to date, else None.
+
+        Args:
+            sequence: its name.
+            fingerprint: of its frames and masks as they are now.
+            overlay: whether an overlay video belongs to it.
+        """
         if not self._record(sequence).is_file():
             return None
         content = _read_json(self._record(sequence))
@@ -96,12 +113,27 @@ class RunFolder:
             record = SequenceRecord(**{**content, "written": tuple(content["written"])})
         except (TypeError, KeyError):
             return None  # of another version: the sequence is run again
+        if record.fingerprint != fingerprint:
+            return None
         masks = [prediction_path(self.masks, sequence, frame) for frame in record.written]
         if not all(mask.is_file() for mask in masks):
             return None
         if overlay and not self.overlay(sequence).is_file():
             return None
         return record
+
+    def discard(self, sequence: str) -> None:
+        """Remove what an earlier run left of a sequence, so that old masks never mix with new.
+
+        Raises InputError if a file cannot be removed.
+        """
+        # The record first: without it nothing that is left counts.
+        masks = sorted((self.masks / sequence).glob("*.png"))
+        for path in (self._record(sequence), self.overlay(sequence), *masks):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
 
     def finish(self, record: SequenceRecord) -> None:
         """Mark a sequence as complete."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
@@ -18,6 +18,7 @@ from scmn.data.masks import write_label_map
 from scmn.data.sequences import Frame, FrameSource
 from scmn.data.video import VideoWriter
 from scmn.errors import InputError
+from scmn.evaluation.fingerprint import fingerprint
 from scmn.evaluation.predictions import prediction_path
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.inference.prediction import Prediction
@@ -44,6 +45,10 @@ class SequenceRunner:
     segmenter: Segmenter
     device: torch.device
     folder: RunFolder
+    precision: str = "fp32"
+    """What the segmenter runs at, for the record."""
+    processes: int = 1
+    """How many processes share the run, for the record."""
     write_overlay: bool = False
     on_frame: Callable[[], object] = lambda: None
     """Called after every frame, for a progress bar."""
@@ -55,46 +60,59 @@ class SequenceRunner:
             InputError: a frame or mask is wrong, a file cannot be written, or the device's memory
                 is exhausted.
         """
+        evidence = fingerprint(source)
+        self.folder.discard(source.name)
         self.segmenter.reset()
         _reset_peak_memory(self.device)
         pictures = _Pictures(len(source))
-        written: list[str] = []
-        objects: set[int] = set()
-        network_seconds = 0.0
-        started = time.perf_counter()
-        size = (0, 0)
-        frames = 0
+        tally = _Tally()
         with self._overlay_writer(source) as video:
-            for frame in source.frames():
-                begun = time.perf_counter()
-                prediction = self._step(source, frame)
-                network_seconds += time.perf_counter() - begun
-                objects.update(prediction.object_ids)
-                if source.is_written(frame.name):
-                    path = prediction_path(self.folder.masks, source.name, frame.name)
-                    write_label_map(path, prediction.labels)
-                    written.append(frame.name)
+            for frame, prediction in self._predictions(source, tally):
                 if video is not None:
                     video.write(overlay(frame.image, prediction.labels))
                 pictures.offer(frame, prediction)
-                size = prediction.labels.shape
-                frames += 1
                 self.on_frame()
-        total_seconds = time.perf_counter() - started
         pictures.write(self.folder, source.name)
         record = SequenceRecord(
             name=source.name,
-            frames=frames,
-            objects=len(objects),
-            height=size[0],
-            width=size[1],
-            network_seconds=network_seconds,
-            total_seconds=total_seconds,
+            fingerprint=evidence,
+            frames=tally.frames,
+            objects=len(tally.objects),
+            height=tally.frame_size[0],
+            width=tally.frame_size[1],
+            network_height=tally.network_size[0],
+            network_width=tally.network_size[1],
+            device=device_name(self.device),
+            precision=self.precision,
+            processes=self.processes,
+            network_seconds=tally.network_seconds,
+            total_seconds=tally.total_seconds,
             peak_memory_bytes=peak_memory_bytes(self.device),
-            written=tuple(written),
+            written=tuple(tally.written),
         )
         self.folder.finish(record)
         return record
+
+    def _predictions(
+        self, source: FrameSource, tally: _Tally
+    ) -> Iterator[tuple[Frame, Prediction]]:
+        """Read, segment and write frame after frame; what happens between them is not timed."""
+        frames = iter(source.frames())
+        while True:
+            begun = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            handed_over = time.perf_counter()
+            prediction = self._step(source, frame)
+            tally.network_seconds += time.perf_counter() - handed_over
+            tally.count(prediction)
+            if source.is_written(frame.name):
+                path = prediction_path(self.folder.masks, source.name, frame.name)
+                write_label_map(path, prediction.labels)
+                tally.written.append(frame.name)
+            tally.total_seconds += time.perf_counter() - begun
+            yield frame, prediction
 
     def _step(self, source: FrameSource, frame: Frame) -> Prediction:
         try:
@@ -118,6 +136,28 @@ class SequenceRunner:
         return VideoWriter(self.folder.overlay(source.name), frame_rate=rate)
 
 
+@dataclass
+class _Tally:
+    """What is counted while a sequence runs."""
+
+    frames: int = 0
+    objects: set[int] = field(default_factory=set)
+    frame_size: tuple[int, int] = (0, 0)
+    network_size: tuple[int, int] = (0, 0)
+    network_seconds: float = 0.0
+    total_seconds: float = 0.0
+    written: list[str] = field(default_factory=list)
+
+    def count(self, prediction: Prediction) -> None:
+        geometry = prediction.geometry
+        left, right, top, bottom = geometry.padding
+        height, width = geometry.scaled_size
+        self.frames += 1
+        self.objects.update(prediction.object_ids)
+        self.frame_size = geometry.frame_size
+        self.network_size = (height + top + bottom, width + left + right)
+
+
 class _Pictures:
     """Some overlays of a sequence, evenly spread, for the report."""
 
@@ -139,6 +179,15 @@ class _Pictures:
             sheet = contact_sheet(self._images, columns=len(self._images))
             with atomic_path(folder.picture(sequence)) as temporary:
                 cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a speed was measured on: the GPU's name, or the CPU's threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    return device.type
 
 
 def peak_memory_bytes(device: torch.device) -> int:

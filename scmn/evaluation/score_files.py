@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
 from scmn.evaluation.run_folder import SequenceRecord
 from scmn.evaluation.scores import DatasetScores, ObjectScores
 
@@ -35,11 +36,16 @@ def write_results(
 
     ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` have the official
     columns and three decimals. ``results.json`` has every number in full, the ``facts`` of the run
-    and what each sequence took; without ``scores`` it is the only file.
+    and what each sequence took; without ``scores`` it is the only file, and an earlier run's tables
+    are removed.
 
     Raises InputError if a file cannot be written.
     """
-    paths = [] if scores is None else _write_tables(folder, scores, split)
+    tables = _table_paths(folder, split)
+    if scores is None:
+        _remove(tables)
+    else:
+        _write_tables(tables, scores)
     json_path = folder / "results.json"
     results = {
         "split": split,
@@ -50,12 +56,24 @@ def write_results(
     with atomic_path(json_path) as temporary:
         text = json.dumps(results, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-    return (*paths, json_path)
+    return (json_path,) if scores is None else (*tables, json_path)
 
 
-def _write_tables(folder: Path, scores: DatasetScores, split: str) -> list[Path]:
-    global_path = folder / f"global_results-{split}.csv"
-    sequence_path = folder / f"per-sequence_results-{split}.csv"
+def _table_paths(folder: Path, split: str) -> tuple[Path, Path]:
+    names = ("global_results", "per-sequence_results")
+    return folder / f"{names[0]}-{split}.csv", folder / f"{names[1]}-{split}.csv"
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
+
+
+def _write_tables(paths: tuple[Path, Path], scores: DatasetScores) -> None:
+    global_path, sequence_path = paths
     summary = scores.summary
     _write_csv(global_path, list(summary), [[_official(value) for value in summary.values()]])
     _write_csv(
@@ -67,7 +85,6 @@ def _write_tables(folder: Path, scores: DatasetScores, split: str) -> list[Path]
             for of in sequence.objects
         ),
     )
-    return [global_path, sequence_path]
 
 
 def _official(value: float) -> str:
@@ -109,6 +126,5 @@ def _object_json(scored: ObjectScores) -> dict[str, Any]:
 
 def _record_json(record: SequenceRecord) -> dict[str, Any]:
     # The written frames of a long video would fill the file; the folder of masks shows them.
-    return {
-        name: value for name, value in asdict(record).items() if name not in ("name", "written")
-    }
+    left_out = ("name", "fingerprint", "written")
+    return {name: value for name, value in asdict(record).items() if name not in left_out}

@@ -1,7 +1,8 @@
 """Scores of a data set: predicted label maps against its annotations, one process per core.
 
 Scored are the annotated frames whose masks the data set asks for, without the first and the last.
-``scmn.evaluation.protocols`` says which objects count there.
+``scmn.evaluation.protocols`` says which objects count there. A sequence without such a frame, or
+with none but given masks, is left out and named in the notes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from scmn.evaluation.protocols import PROTOCOLS, ScoringProtocol
 
 FRAMES_WORTH_A_PROCESS = 300
 """Starting a process takes about as long as scoring this many frames."""
+
+
+class NothingToScore(InputError):
+    """The data set has no ground truth that a mask could be compared with."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,10 @@ class SequenceScores:
 
 @dataclass(frozen=True)
 class DatasetScores:
-    """The scores of all sequences, in the data set's order."""
+    """The scores of all sequences, in the data set's order.
+
+    Those that could not be scored are there without frames and objects.
+    """
 
     protocol: str
     sequences: tuple[SequenceScores, ...]
@@ -110,8 +118,8 @@ def score_sequences(
     under ``if __name__ == "__main__"``.
 
     Raises InputError if the protocol is unknown, a mask is missing (before anything is scored),
-    cannot be read or has another size than its ground truth, if a sequence has fewer than three
-    annotated frames, if no object is left to be scored, or if the masks are the ground truth.
+    cannot be read or has another size than its ground truth, or if the masks are the ground truth;
+    NothingToScore if no sequence or no object is left to be scored.
     """
     if protocol not in PROTOCOLS:
         raise InputError(
@@ -120,20 +128,32 @@ def score_sequences(
         )
     for sequence in sequences:
         _refuse_ground_truth(sequence, masks_folder)
+    frames = {sequence.name: scored_frames(sequence) for sequence in sequences}
+    scorable = [sequence for sequence in sequences if frames[sequence.name]]
+    if sequences and not scorable:
+        others = f" (nor can the {len(sequences) - 1} others)" if len(sequences) > 1 else ""
+        raise NothingToScore(
+            f"sequence '{sequences[0].name}' cannot be scored: {_why_not_scored(sequences[0])}"
+            f"{others}"
+        )
     require_predictions(
         prediction_path(masks_folder, sequence.name, name)
-        for sequence in sequences
-        for name in scored_frames(sequence).values()
+        for sequence in scorable
+        for name in frames[sequence.name].values()
     )
-    count = _process_count(sequences, processes)
+    count = _process_count(scorable, processes)
     if count == 1:
-        scored = [_score(sequence, masks_folder, protocol) for sequence in sequences]
+        scored = [_score(sequence, masks_folder, protocol) for sequence in scorable]
     else:
-        scored = _score_in_processes(sequences, masks_folder, protocol, count)
-    scores = DatasetScores(protocol, tuple(scored))
+        scored = _score_in_processes(scorable, masks_folder, protocol, count)
+    by_name = {of_sequence.name: of_sequence for of_sequence in scored}
+    scores = DatasetScores(
+        protocol,
+        tuple(by_name.get(sequence.name) or _not_scored(sequence) for sequence in sequences),
+    )
     if not scores.objects:
         names = ", ".join(sequence.name for sequence in sequences[:3])
-        raise InputError(
+        raise NothingToScore(
             f"no object to score: the annotations of {names or 'no sequence'}"
             f"{' ...' if len(sequences) > 3 else ''} hold none for protocol '{protocol}'"
         )
@@ -148,17 +168,30 @@ def score_sequence(sequence: VideoSequence, masks_folder: Path, *, protocol: str
 def scored_frames(sequence: VideoSequence) -> dict[int, str]:
     """Return index -> name of the frames that are scored, in time order.
 
-    Raises InputError if there is none.
+    There is none where fewer than three frames are annotated, or where all that would be scored
+    are given.
     """
     annotated = sorted(sequence.annotation_paths)
     names = sequence.frame_names
     frames = {index: names[index] for index in annotated[1:-1] if sequence.is_written(names[index])}
-    if not frames:
-        raise InputError(
-            f"sequence '{sequence.name}' cannot be scored: it has {len(annotated)} annotated "
-            "frames, of which the first and the last are not scored; expected at least 3"
+    return frames if any(index not in sequence.given_objects for index in frames) else {}
+
+
+def _why_not_scored(sequence: VideoSequence) -> str:
+    count = len(sequence.annotation_paths)
+    if count < 3:
+        return (
+            f"it has {count} annotated frame{'' if count == 1 else 's'}, of which the first and "
+            "the last are not scored; expected at least 3"
         )
-    return frames
+    return (
+        f"between the first and the last of its {count} annotated frames none is among those whose "
+        "masks are written and holds more than given objects"
+    )
+
+
+def _not_scored(sequence: VideoSequence) -> SequenceScores:
+    return SequenceScores(sequence.name, (), (), (f"not scored: {_why_not_scored(sequence)}",))
 
 
 def _refuse_ground_truth(sequence: VideoSequence, masks_folder: Path) -> None:

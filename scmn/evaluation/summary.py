@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scmn.evaluation.scores import DatasetScores
-from scmn.evaluation.speed import DEFINITION
 
 if TYPE_CHECKING:
     from scmn.evaluation.evaluate import Result
 
 
 def result_table(result: Result) -> str:
-    """Return scores, speed, peak memory and the files written, as lines of text."""
+    """Return scores, speed and memory with what they were measured on, and the files written."""
     lines = [] if result.scores is None else [score_table(result.scores), ""]
-    speed = result.speed
-    lines += [
-        f"frames/s      {speed.frames_per_second:.2f}  ({DEFINITION})",
-        f"end to end    {speed.end_to_end_frames_per_second:.2f} frames/s with reading frames and "
-        "writing masks",
-        f"peak memory   {speed.peak_memory_bytes / 2**20:.0f} MiB",
-        "",
-        *(f"wrote {path}" for path in result.files),
-    ]
-    return "\n".join(lines)
+    facts = result.speed.facts()
+    width = max(map(len, facts))
+    lines += [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
+    return "\n".join([*lines, "", *(f"wrote {path}" for path in result.files)])
 
 
 def score_table(scores: DatasetScores) -> str:

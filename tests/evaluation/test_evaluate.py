@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from scmn import InputError, save_weights
 from scmn.config import Config
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.data.video import VideoWriter
 from scmn.evaluation.evaluate import Result, evaluate, resolve_config
 from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
 from scmn.evaluation.rescore import score_folder
@@ -82,10 +85,33 @@ def test_what_is_written(davis: Path, weights: Path, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["protocol"] == "davis"
     assert "segmenter" in content["facts"]["frames/s"]
-    table = result_table(result)
-    assert "J&F" in table
-    assert "frames/s" in table
+    assert content["facts"]["device"].startswith("cpu, ")
+    table = {line.split("  ")[0]: line for line in result_table(result).splitlines()}
+    assert "threads" in table["device"]
+    assert "fp32" in table["precision"]
+    assert "96x64" in table["size at the network"]
+    assert "in all" in table["objects"]
+    assert "per process" not in table["frames/s"]
     assert "peak memory" in table
+    assert table["sequence"].split()[2] == "J&F"
+
+
+def test_overlays_are_not_part_of_the_time(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.3)
+        return image
+
+    calls = 0
+    monkeypatch.setattr("scmn.evaluation.runner.overlay", slow)
+    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
+    begun = time.perf_counter()
+    (record,) = run(davis, weights, tmp_path, sequences=[name]).records
+    assert calls == 4
+    assert record.network_seconds < record.total_seconds < time.perf_counter() - begun - 0.3 * calls
 
 
 def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: Path) -> None:
@@ -140,6 +166,148 @@ def test_another_run_does_not_mix_with_old_masks(
     with pytest.raises(InputError, match=r"another run \(memory: .*choose another --output"):
         run(davis, weights, tmp_path, "memory.every=3")
     assert same(masks_of(tmp_path), before)
+
+
+def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(davis, tmp_path / "data")
+    changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
+    run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/masks" / kept).iterdir()}
+    mask = tmp_path / "data/Annotations/480p" / changed / "00000.png"
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    labels[8:40, 8:40] = 1
+    write_label_map(mask, labels)
+    stray = tmp_path / "out/masks" / changed / "99999.png"
+    shutil.copy(mask, stray)
+    again = run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    assert np.array_equal(read_label_map(tmp_path / "out/masks" / changed / "00000.png"), labels)
+    assert not stray.exists()  # nothing of the old run mixes with the new
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    fresh = run(tmp_path / "data", weights, tmp_path / "fresh")
+    assert again.scores is not None
+    assert fresh.scores is not None
+    assert again.scores.summary == fresh.scores.summary
+    assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
+
+
+def test_a_change_that_was_broken_off_and_taken_back(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old record must not vouch for masks that were partly overwritten."""
+    shutil.copytree(davis, tmp_path / "data")
+    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
+    run(tmp_path / "data", weights, tmp_path / "out")
+    before = masks_of(tmp_path / "out")
+    mask = tmp_path / "data/Annotations/480p" / name / "00000.png"
+    original = mask.read_bytes()
+    write_label_map(mask, np.eye(*SIZE, dtype=np.uint8))
+    with monkeypatch.context() as patch:
+        patch.setattr("scmn.evaluation.runner.overlay", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path / "data", weights, tmp_path / "out")
+    mask.write_bytes(original)
+    run(tmp_path / "data", weights, tmp_path / "out")
+    assert same(masks_of(tmp_path / "out"), before)
+
+
+def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+    settings = SyntheticSettings(size=SIZE, frames=FRAMES)
+    write_davis(tmp_path / "data", sequences=2, settings=settings, seed=7)
+    run(davis, weights, tmp_path / "out")
+    run(tmp_path / "data", weights, tmp_path / "out")
+    run(tmp_path / "data", weights, tmp_path / "fresh")
+    fresh = masks_of(tmp_path / "fresh")
+    assert same({name: masks_of(tmp_path / "out")[name] for name in fresh}, fresh)
+
+
+def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    labels[10:40, 10:40] = 1
+    write_label_map(tmp_path / "first.png", labels)
+    for folder, length in (("a", 5), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        with VideoWriter(tmp_path / folder / "clip.mp4", frame_rate=10) as writer:
+            for t in range(length):
+                writer.write(np.full((*SIZE, 3), 20 * t + length, dtype=np.uint8))
+    config = resolve_config(None, [], weights)
+    results = []
+    for folder in ("a", "b", "b"):
+        evaluation = video_evaluation(
+            tmp_path / folder / "clip.mp4",
+            [tmp_path / "first.png"],
+            model="scmn",
+            weights=weights,
+            output=tmp_path / "out",
+        )
+        result = evaluate(evaluation, config)
+        assert result is not None
+        results.append(result.records[0])
+        assert len(masks_of(tmp_path / "out")) == result.records[0].frames
+    assert [record.frames for record in results] == [5, 3, 3]
+    assert results[1] == results[2]  # the second time it was complete
+
+
+def test_another_version_does_not_mix(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(davis, weights, tmp_path)
+    monkeypatch.setattr("scmn.evaluation.evaluate.__version__", "99.0")
+    with pytest.raises(InputError, match=r"another run \(version: .* -> 99\.0\)"):
+        run(davis, weights, tmp_path)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_short_sequence_does_not_cost_the_others_their_scores(
+    davis: Path, weights: Path, tmp_path: Path, length: int
+) -> None:
+    shutil.copytree(davis, tmp_path / "data")
+    short, normal = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
+    for part in ("JPEGImages", "Annotations"):
+        for path in sorted((tmp_path / "data" / part / "480p" / short).iterdir())[length:]:
+            path.unlink()
+    result = run(tmp_path / "data", weights, tmp_path / "out")
+    alone = run(davis, weights, tmp_path / "alone", sequences=[normal])
+    assert result.scores is not None
+    assert alone.scores is not None
+    assert result.scores.summary == alone.scores.summary
+    content = json.loads((tmp_path / "out/results.json").read_text())
+    assert content["notes"][0].startswith(f"{short}: not scored")
+    assert (tmp_path / "out/global_results-val.csv").is_file()
+    assert f"{short}: not scored" in result_table(result)
+    assert f"{short}: not scored" in (tmp_path / "out/report.html").read_text()
+    scores, _ = score_folder(tmp_path / "out/masks", "davis2017-val", tmp_path / "data")
+    assert scores.summary == alone.scores.summary
+
+
+def test_only_short_sequences_give_masks_without_scores(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(davis, tmp_path / "data")
+    for part in ("JPEGImages", "Annotations"):
+        for folder in (tmp_path / "data" / part / "480p").iterdir():
+            for path in sorted(folder.iterdir())[2:]:
+                path.unlink()
+    result = run(tmp_path / "data", weights, tmp_path / "out")
+    assert result.scores is None
+    content = json.loads((tmp_path / "out/results.json").read_text())
+    assert "2 annotated frames" in content["facts"]["no scores"]
+    assert (tmp_path / "out/report.html").is_file()
+    with pytest.raises(InputError, match=r"cannot be scored with .*2 annotated frames"):
+        score_folder(tmp_path / "out/masks", "davis2017-val", tmp_path / "data")
+
+
+def test_random_weights_are_said(
+    davis: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = [f"model.switches.{name}=16" for name in ("key_dim", "value_dim", "hidden_dim")]
+    config = resolve_config(None, ["model.name=stcn", "model.backbone=resnet18", *small], None)
+    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
+    evaluation = dataset_evaluation(
+        "davis2017-val", davis, model="stcn", sequences=[name], output=tmp_path
+    )
+    with caplog.at_level(logging.WARNING):
+        evaluate(evaluation, config)
+    assert "the network is random" in caplog.text
 
 
 def test_a_folder_of_foreign_masks_is_left_alone(

@@ -68,21 +68,29 @@ def test_json_has_everything_in_full(scores: DatasetScores, tmp_path: Path) -> N
 def test_masks_without_scores(tmp_path: Path) -> None:
     record = SequenceRecord(
         "clip",
+        fingerprint="0",
         frames=9,
         objects=2,
         height=480,
         width=854,
+        network_height=480,
+        network_width=864,
+        device="cpu, 1 threads",
+        precision="fp32",
+        processes=1,
         network_seconds=0.5,
         total_seconds=0.75,
         peak_memory_bytes=1024,
         written=("00000",),
     )
+    (tmp_path / "global_results-test-dev.csv").write_text("old", encoding="utf-8")
     (path,) = write_results(tmp_path, None, split="test-dev", records=[record])
     assert sorted(tmp_path.iterdir()) == [path]
     results = json.loads(path.read_text(encoding="utf-8"))
     assert "summary" not in results
     assert results["runs"]["clip"]["network_seconds"] == 0.5
     assert results["runs"]["clip"]["frames"] == 9
+    assert results["runs"]["clip"]["device"] == "cpu, 1 threads"
 
 
 def test_old_files_are_replaced(scores: DatasetScores, tmp_path: Path) -> None:

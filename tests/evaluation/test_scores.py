@@ -14,7 +14,7 @@ from scmn.data.davis import davis_sequences
 from scmn.data.masks import davis_palette
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
-from scmn.evaluation.scores import score_sequence, score_sequences
+from scmn.evaluation.scores import NothingToScore, score_sequence, score_sequences
 from tests.evaluation.conftest import MakeSequence
 
 SIZE = (24, 40)
@@ -217,6 +217,27 @@ class TestErrors:
         sequence = make_sequence("clip", [ONE, None, ONE], [ONE] * 3)
         with pytest.raises(InputError, match="'clip' cannot be scored: it has 2 annotated"):
             score_sequence(sequence, masks_folder, protocol="davis")
+
+    def test_a_short_sequence_beside_others_is_left_out_and_noted(
+        self, make_sequence: MakeSequence, masks_folder: Path
+    ) -> None:
+        normal = make_sequence("normal", [ONE] * 4, [ONE, HALF, ONE, ONE])
+        sequences = [
+            make_sequence("one", [ONE], [None]),
+            normal,
+            make_sequence("two", [ONE, ONE], [ONE, None]),
+            make_sequence("given", [ONE] * 3, [ONE] * 3, given_objects=dict.fromkeys(range(3))),
+        ]
+        scores = score_sequences(sequences, masks_folder, protocol="davis")
+        assert [scored.name for scored in scores.sequences] == ["one", "normal", "two", "given"]
+        assert scores.summary == score_sequences([normal], masks_folder, protocol="davis").summary
+        assert scores.summary["J-Mean"] == 0.75
+        one, two, given = scores.notes
+        assert one.startswith("one: not scored: it has 1 annotated frame,")
+        assert two.startswith("two: not scored: it has 2 annotated frames,")
+        assert given.startswith("given: not scored: ")
+        with pytest.raises(NothingToScore, match=r"'one' cannot be scored.*the 1 others"):
+            score_sequences([sequences[0], sequences[3]], masks_folder, protocol="davis")
 
     def test_no_object(self, make_sequence: MakeSequence, masks_folder: Path) -> None:
         empty = make_sequence("empty", [EMPTY] * 3, [EMPTY] * 3)
