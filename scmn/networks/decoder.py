@@ -6,13 +6,20 @@ differ only in widths, in a residual block on each skip (STM), and in one or two
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 UPSAMPLING = 4
 """The decoder predicts at stride 4; its logits are enlarged to full resolution."""
+
+
+FIRST_PROBABILITY = 0.1
+"""What an untrained decoder gives an object: from 0.5 training would first learn that most pixels
+are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""
 
 
 class ResidualBlock(nn.Module):
@@ -93,6 +100,11 @@ class Decoder(nn.Module):
         self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual_skips)
         self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual_skips)
         self.predict = nn.Conv2d(channels[2], logits, kernel_size=3, padding=1)
+        assert self.predict.bias is not None
+        with torch.no_grad():
+            # The object is the last logit; with two the difference counts.
+            self.predict.bias.zero_()
+            self.predict.bias[-1] = math.log(FIRST_PROBABILITY / (1 - FIRST_PROBABILITY))
 
     def skips(self, stride8: Tensor, stride4: Tensor) -> Skips:
         """Compute the part that all objects share from the query's features."""
