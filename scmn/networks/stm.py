@@ -60,8 +60,8 @@ class STM(MemoryNetwork):
         stride4, stride8, stride16 = self.query_encoder.channels
         self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
         self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
-        # The encoders start alike, as they do from ImageNet weights: a thing's key in memory is then
-        # near its key in the query from the first step, and training need not find that out.
+        # The encoders start alike, as they do from ImageNet weights: a thing's key in memory is
+        # then near its key in the query from the first step, and need not be brought there.
         self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
         self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
         self.head: nn.Module = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
