@@ -12,6 +12,7 @@ Trailing key=value arguments override the configuration: memory.every=3 evaluati
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from scmn.errors import InputError
@@ -52,6 +53,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--size", type=int, help="scale frames down to this shorter side; 0: their own size")
     add("overrides", nargs="*", metavar="key=value", help="override the configuration")
     arguments = parser.parse_args()
+    if len(sys.argv) == 1:
+        parser.print_help()
     refuse_wrong_combinations(arguments)
     for name in ("device", "precision", "size"):
         value = getattr(arguments, name)

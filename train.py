@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a network in stages: still images first, then videos.
+r"""Train a network in stages: still images first, then videos.
 
     python train.py --config configs/scmn.yaml --output runs/scmn
     python train.py --config configs/scmn.yaml --output runs/scmn      # again: goes on where it was
@@ -11,16 +11,15 @@ Trailing key=value arguments override the configuration: training.stages.main.it
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from scmn.config import config_to_yaml, load_config
-from scmn.programs import run_program
+from scmn.programs import ArgumentParser, is_first_process, run_program
 
 
 def parse_arguments() -> argparse.Namespace:
     description, _, examples = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,7 +38,7 @@ def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments.config, arguments.overrides)
     output: Path = arguments.output or Path("runs") / arguments.config.stem
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_process():
         print(config_to_yaml(config))
 
     from scmn.training.trainer import train
@@ -51,7 +50,7 @@ def main() -> None:
         resume=arguments.resume,
         weights=arguments.weights,
     )
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_process():
         if outcome.finished:
             print(f"finished after {outcome.iteration} steps: {outcome.checkpoint}")
         else:

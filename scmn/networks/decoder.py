@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scmn.networks.initialization import keep_variance
+
 UPSAMPLING = 4
 """The decoder predicts at stride 4; its logits are enlarged to full resolution."""
 
@@ -100,6 +102,7 @@ class Decoder(nn.Module):
         self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual_skips)
         self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual_skips)
         self.predict = nn.Conv2d(channels[2], logits, kernel_size=3, padding=1)
+        keep_variance(self.refine8.skip_projection, self.refine4.skip_projection)
         assert self.predict.bias is not None
         with torch.no_grad():
             # The object is the last logit; with two the difference counts.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scmn.networks.backbones import Features, Trunk
+from scmn.networks.initialization import keep_variance, spread_keys
 
 
 class QueryEncoder(nn.Module):
@@ -74,6 +75,8 @@ class KeyValueProjection(nn.Module):
         super().__init__()
         self.key = nn.Conv2d(channels, key_dim, kernel_size=3, padding=1)
         self.value = nn.Conv2d(channels, value_dim, kernel_size=3, padding=1)
+        spread_keys(self.key)
+        keep_variance(self.value)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> key (B, Ck, h, w), value (B, Cv, h, w)."""

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scmn.networks.initialization import keep_variance
+
 DILATIONS = (2, 4, 8)
 
 
@@ -22,6 +24,7 @@ class SegmentationHead(nn.Module):
             for rate in DILATIONS
         )
         self.projection = nn.Conv2d(len(DILATIONS) * out_channels, out_channels, kernel_size=1)
+        keep_variance(*(m for m in self.modules() if isinstance(m, nn.Conv2d)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B * N, in_channels, h, w) -> the current embedding, (B * N, out_channels, h, w)."""

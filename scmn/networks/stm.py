@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
 from scmn.networks.decoder import Decoder, Skips
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
+from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity
 
 LOGITS = 2
@@ -64,7 +65,9 @@ class STM(MemoryNetwork):
         # then near its key in the query from the first step, and need not be brought there.
         self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
         self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
-        self.head: nn.Module = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
+        head = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
+        keep_variance(head)
+        self.head: nn.Module = head
         self.decoder = Decoder(
             hidden_dim,
             (hidden_dim, hidden_dim, hidden_dim),

@@ -1,0 +1,44 @@
+"""The scripts that no other test runs, as subprocesses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from scmn.data.masks import read_label_map
+from scmn.data.synthetic import SyntheticSettings, write_davis
+from tests.conftest import REPOSITORY
+
+
+def script(name: str, *arguments: object) -> str:
+    completed = subprocess.run(
+        [sys.executable, f"scripts/{name}", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout + completed.stderr
+
+
+def test_the_first_mask_is_repeated(tmp_path: Path) -> None:
+    settings = SyntheticSettings(size=(64, 96), frames=4)
+    (name,) = write_davis(tmp_path / "data", sequences=1, settings=settings)
+    options = ["--dataset", "davis2017-val", "--data", tmp_path / "data"]
+    script("repeat_first_mask.py", *options, "--output", tmp_path / "out")
+    masks = sorted((tmp_path / "out" / name).iterdir())
+    assert len(masks) == 4
+    given = read_label_map(tmp_path / "data/Annotations/480p" / name / "00000.png")
+    assert all(np.array_equal(read_label_map(mask), given) for mask in masks)
+
+
+def test_the_scorer_is_compared_with_a_plain_one() -> None:
+    printed = script("benchmark.py", "--metrics", "--sequences", 1, "--frames", 4)
+    assert "plain" in printed
