@@ -211,6 +211,10 @@ def test_many_objects() -> None:
     assert np.array_equal(predictions[1].labels, expected)
 
 
+HALF_PRECISION = {"scmn": 0.02, "stm": 0.02, "stcn": 0.002}
+"""Mean difference of probabilities; without what is remembered it would be at least twice this."""
+
+
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
 def test_bfloat16_is_close_to_float32(name: str) -> None:
     model = build_small(name)
@@ -218,7 +222,7 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
     half = list(VideoSegmenter(model, precision="bf16").run(video(4), TWO))
     for a, b in zip(exact, half, strict=True):
         assert b.probabilities.dtype == torch.float32
-        assert (a.probabilities - b.probabilities).abs().mean() < 0.003
+        assert (a.probabilities - b.probabilities).abs().mean() < HALF_PRECISION[name]
 
 
 def test_memory_settings_default_to_the_networks_policy() -> None:
@@ -294,7 +298,9 @@ def test_cuda(small_model: MemoryNetwork, precision: str) -> None:
     segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
     for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
         difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
-        assert difference < (1e-3 if precision == "fp32" else 0.005)
+        assert small_model.description is not None
+        limit = 1e-3 if precision == "fp32" else HALF_PRECISION[small_model.description.name]
+        assert difference < limit
 
 
 def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(
