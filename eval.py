@@ -24,12 +24,7 @@ ONLY_TO_SEGMENT = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    description, _, examples = (__doc__ or "").partition("\n\n")
-    parser = ArgumentParser(
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("--config", type=Path, help="YAML file of configs/; not needed if the weights name a model")
     add("--weights", type=Path, help="published STM or STCN file, .safetensors or checkpoint")

@@ -18,12 +18,7 @@ from scmn.programs import ArgumentParser, is_first_process, run_program
 
 
 def parse_arguments() -> argparse.Namespace:
-    description, _, examples = (__doc__ or "").partition("\n\n")
-    parser = ArgumentParser(
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("--config", type=Path, required=True, help="YAML file of configs/")
     add("--output", type=Path, help="folder of the run (default: runs/<config's name>)")

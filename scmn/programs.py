@@ -21,6 +21,16 @@ FIRST_SPEAKS_SECONDS = 1.0
 class ArgumentParser(argparse.ArgumentParser):
     """argparse's own, but a wrong option is a mistake like any other: one line."""
 
+    @staticmethod
+    def of_program(docstring: str) -> ArgumentParser:
+        """Describe a program by its docstring: the first paragraph above, examples below."""
+        description, _, examples = docstring.partition("\n\n")
+        return ArgumentParser(
+            description=description,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
 

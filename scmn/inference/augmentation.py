@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import most_probable
 from scmn.inference.prediction import Prediction, with_given_labels
 from scmn.inference.segmenter import VideoSegmenter
+from scmn.inference.streaming import StreamingSegmenter
 from scmn.networks.base import MemoryNetwork
 
 
@@ -28,7 +29,7 @@ class _View:
     flipped: bool
 
 
-class AugmentedSegmenter:
+class AugmentedSegmenter(StreamingSegmenter):
     """Runs a video in several views and averages their probabilities.
 
     Each view keeps a memory of its own, so time and memory are those of one segmenter times the
@@ -75,14 +76,6 @@ class AugmentedSegmenter:
         """Stop segmenting an object; InputError if there is no such object."""
         for view in self._views:
             view.segmenter.remove_object(object_id)
-
-    def run(self, frames: Iterable[FrameImage], first_labels: np.ndarray) -> Iterator[Prediction]:
-        """Segment a new video: yield one prediction per frame; the first is the given mask."""
-        self.reset()
-        labels: np.ndarray | None = first_labels
-        for frame in frames:
-            yield self.step(frame, labels)
-            labels = None
 
     @torch.inference_mode()
     def step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,12 +18,13 @@ from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.inference.memory_bank import MemoryBank
 from scmn.inference.prediction import Prediction, with_given_labels
+from scmn.inference.streaming import StreamingSegmenter
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
 from scmn.networks.memory_read import ReadSettings
 
 
-class VideoSegmenter:
+class VideoSegmenter(StreamingSegmenter):
     """Segments a video frame by frame from the masks that it is given.
 
     Objects may be given on any frame, again or for the first time, and removed at any time. Object
@@ -91,14 +92,6 @@ class VideoSegmenter:
     def object_ids(self) -> tuple[int, ...]:
         """The ids of the objects that are being segmented."""
         return self.bank.object_ids
-
-    def run(self, frames: Iterable[FrameImage], first_labels: np.ndarray) -> Iterator[Prediction]:
-        """Segment a new video: yield one prediction per frame; the first is the given mask."""
-        self.reset()
-        labels: np.ndarray | None = first_labels
-        for frame in frames:
-            yield self.step(frame, labels)
-            labels = None
 
     @torch.inference_mode()
     def step(

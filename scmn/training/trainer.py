@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from scmn.build import build_model
 from scmn.config import Config, config_to_yaml
@@ -27,19 +24,9 @@ from scmn.training.optimizer import restore_optimizer
 from scmn.training.pictures import clip_strip
 from scmn.training.progress import Progress, Throughput
 from scmn.training.random_state import random_state, restore_random_state, seed_everything
+from scmn.training.same_run import check_same_run
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
-
-FREE_TO_CHANGE = (
-    "device",
-    "workers",
-    "validation",
-    "log_every",
-    "pictures_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-)
-"""Training settings that may differ when a run is resumed: they do not change what it computes."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,7 @@ class Trainer:
             **model.switches,
         )
         if checkpoint is not None:
-            self._check_same_run(checkpoint)
+            check_same_run(checkpoint, self.config)
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
         set_normalization(network, self.settings.norm, train_affine=self.settings.train_affine)
@@ -277,29 +264,3 @@ class Trainer:
     def _save_config(self) -> None:
         with atomic_path(self.output / "config.yaml") as temporary:
             temporary.write_text(config_to_yaml(self.config), encoding="utf-8")
-
-    def _check_same_run(self, checkpoint: Checkpoint) -> None:
-        saved = OmegaConf.to_container(OmegaConf.create(checkpoint.config))
-        assert isinstance(saved, dict)
-        ours = asdict(self.config)
-        for name in FREE_TO_CHANGE:
-            saved["training"].pop(name, None)
-            ours["training"].pop(name, None)
-        for part in ("model", "training"):
-            difference = _first_difference(saved[part], ours[part], part)
-            if difference is not None:
-                raise InputError(
-                    f"{checkpoint.path} is of another configuration ({difference}); use the same, "
-                    "or start a run in another --output with --weights of that checkpoint"
-                )
-
-
-def _first_difference(saved: Any, ours: Any, where: str) -> str | None:
-    """Return where two configurations first differ, as ``key: old -> new``."""
-    if isinstance(saved, Mapping) and isinstance(ours, Mapping):
-        for key in {**saved, **ours}:
-            found = _first_difference(saved.get(key), ours.get(key), f"{where}.{key}")
-            if found is not None:
-                return found
-        return None
-    return None if saved == ours else f"{where}: {saved} -> {ours}"

@@ -211,20 +211,6 @@ def test_many_objects() -> None:
     assert np.array_equal(predictions[1].labels, expected)
 
 
-HALF_PRECISION = {"scmn": 0.02, "stm": 0.02, "stcn": 0.002}
-"""Mean difference of probabilities; without what is remembered it would be at least twice this."""
-
-
-@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
-def test_bfloat16_is_close_to_float32(name: str) -> None:
-    model = build_small(name)
-    exact = list(VideoSegmenter(model).run(video(4), TWO))
-    half = list(VideoSegmenter(model, precision="bf16").run(video(4), TWO))
-    for a, b in zip(exact, half, strict=True):
-        assert b.probabilities.dtype == torch.float32
-        assert (a.probabilities - b.probabilities).abs().mean() < HALF_PRECISION[name]
-
-
 def test_memory_settings_default_to_the_networks_policy() -> None:
     stcn = VideoSegmenter(build_small("stcn"), memory={"max_frames": 3})
     assert stcn.memory_settings == MemorySettings(5, True, False, 3, 20)
@@ -282,25 +268,6 @@ def test_settings_are_checked() -> None:
             VideoSegmenter(model, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="more than max_objects=1"):
         VideoSegmenter(model, max_objects=1).step(next(video(1)), TWO)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
-def test_no_cuda_where_it_was_asked_for() -> None:
-    with pytest.raises(InputError, match="finds no CUDA"):
-        VideoSegmenter(build_small("stm"), device="cuda")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_cuda(small_model: MemoryNetwork, precision: str) -> None:
-    exact = list(VideoSegmenter(small_model, device="cpu").run(video(7), TWO))
-    segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
-    for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
-        difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
-        assert small_model.description is not None
-        limit = 1e-3 if precision == "fp32" else HALF_PRECISION[small_model.description.name]
-        assert difference < limit
 
 
 def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(
