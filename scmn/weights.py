@@ -41,7 +41,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Read a file of weights.
 
     Accepted are a published STM or STCN file, our ``.safetensors``, our training checkpoint, and a
-    plain state dict of ours.
+    plain state dict of ours. Of a checkpoint that keeps an average of the weights the average is
+    read, which is what was validated.
 
     Raises:
         InputError: the file is missing, damaged, no file of weights, or holds pickled objects.
@@ -51,12 +52,13 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise InputError(f"weights file not found: {path}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _load_tensors_only(path)
+    content = load_tensors_only(path)
     description = None
     if isinstance(content.get("model"), Mapping):
         if "description" in content:
             description = _description(path, content["description"])
-        content = content["model"]
+        average = content.get("ema")
+        content = content["model"] if average is None else average["weights"]
     if not content or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
@@ -133,7 +135,12 @@ def _read_safetensors(path: Path) -> WeightsFile:
     return WeightsFile(path, state, _description(path, description))
 
 
-def _load_tensors_only(path: Path) -> dict[str, Any]:
+def load_tensors_only(path: Path) -> dict[str, Any]:
+    """Read a file of torch that holds a dictionary of tensors and plain data.
+
+    Raises:
+        InputError: it cannot be read, or holds anything else.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

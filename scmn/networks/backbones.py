@@ -29,6 +29,26 @@ def _resnet10() -> nn.Module:
     return ResNet(BasicBlock, [1, 1, 1, 1])
 
 
+class _HalfWidthResNet(ResNet):  # type: ignore[misc]
+    """A ResNet whose stem and stages have half the channels."""
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> nn.Sequential:
+        if not hasattr(self, "layer1"):  # the first stage: the stem has just been made, too wide
+            self.inplanes //= 2
+            self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(self.inplanes)
+        stage: nn.Sequential = super()._make_layer(block, planes // 2, *args, **options)
+        return stage
+
+
+def _resnet10_half() -> nn.Module:
+    return _HalfWidthResNet(BasicBlock, [1, 1, 1, 1])
+
+
+def _resnet18_half() -> nn.Module:
+    return _HalfWidthResNet(BasicBlock, [2, 2, 2, 2])
+
+
 def _resnest14() -> nn.Module:
     """The smallest ResNeSt: the widths of ResNeSt-50 with one block per stage."""
     return ResNeSt(
@@ -55,6 +75,8 @@ class Backbone:
 
 
 BACKBONES: dict[str, Backbone] = {
+    "resnet10_half": Backbone(_resnet10_half, (32, 64, 128)),
+    "resnet18_half": Backbone(_resnet18_half, (32, 64, 128)),
     "resnet10": Backbone(_resnet10, (64, 128, 256)),
     "resnet18": Backbone(resnet18, (64, 128, 256)),
     "resnet50": Backbone(resnet50, (256, 512, 1024)),

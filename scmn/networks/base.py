@@ -104,13 +104,13 @@ class ModelDescription:
 class MemoryNetwork(nn.Module, ABC):
     """A space-time memory network for semi-supervised video object segmentation."""
 
-    shared_key: ClassVar[bool]
+    shared_key: bool
     """One key per frame for all objects (STCN) instead of one per object."""
     remembers_padding: ClassVar[bool]
     """Whether masks are remembered as predicted in the padding too, or as zero there."""
     padding_colour: ClassVar[tuple[float, float, float]]
     """RGB in [0, 1] with which frames are padded to a multiple of 16."""
-    similarity: ClassVar[Similarity]
+    similarity: Similarity
     memory_defaults: ClassVar[Mapping[str, int | bool | None]]
     """The published memory policy; the names are those of ``MemorySettings``."""
 

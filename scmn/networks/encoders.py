@@ -68,15 +68,21 @@ class MemoryEncoder(nn.Module):
         return self.trunk.features(response).stride16
 
 
+def value_projection(channels: int, value_dim: int) -> nn.Conv2d:
+    """Return the 3x3 convolution from features at stride 16 to values."""
+    value = nn.Conv2d(channels, value_dim, kernel_size=3, padding=1)
+    keep_variance(value)
+    return value
+
+
 class KeyValueProjection(nn.Module):
     """Two 3x3 convolutions: a small key for addressing, a larger value for content."""
 
     def __init__(self, channels: int, key_dim: int, value_dim: int) -> None:
         super().__init__()
         self.key = nn.Conv2d(channels, key_dim, kernel_size=3, padding=1)
-        self.value = nn.Conv2d(channels, value_dim, kernel_size=3, padding=1)
+        self.value = value_projection(channels, value_dim)
         spread_keys(self.key)
-        keep_variance(self.value)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> key (B, Ck, h, w), value (B, Cv, h, w)."""

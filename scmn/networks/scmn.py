@@ -28,8 +28,10 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.base import STRIDE, ObjectMaps, QueryFeatures
+from scmn.networks.base import STRIDE, MemoryFrames, ObjectMaps, QueryFeatures
 from scmn.networks.decoder import Skips
+from scmn.networks.encoders import value_projection
+from scmn.networks.memory_read import Similarity
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
 from scmn.networks.spatial_constraint import SpatialConstraint
@@ -51,6 +53,8 @@ class SCMN(STM):
         spatial_constraint: bool = True,
         refinement: bool = True,
         read_concat: Literal["value", "key"] = "value",
+        memory_key: Literal["object", "frame"] = "object",
+        similarity: Similarity = "dot",
     ) -> None:
         """
         Args:
@@ -64,10 +68,24 @@ class SCMN(STM):
             refinement: refine the logits at full resolution.
             read_concat: what of the query is joined with the readout. STM's paper and code say
                 its value; one description of SCMN says its key.
+            memory_key: "object": keys of remembered frames come from the memory encoder, for each
+                object, as in STM. "frame": they are the frame's own query key, shared by all
+                objects, as in STCN. Two encoders must first agree on keys, which ImageNet weights
+                do for them; from random weights "frame" learns several times faster.
+            similarity: of keys: "dot" (STM) or "l2" (STCN).
         """
+        for name, value, known in (
+            ("read_concat", read_concat, ("value", "key")),
+            ("memory_key", memory_key, ("object", "frame")),
+            ("similarity", similarity, ("dot", "l2")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not '{value}'")
         super().__init__(backbone, key_dim=key_dim, value_dim=value_dim, hidden_dim=hidden_dim)
-        if read_concat not in ("value", "key"):
-            raise ValueError(f"read_concat is 'value' or 'key', not '{read_concat}'")
+        self.similarity = similarity
+        self.shared_key = memory_key == "frame"
+        if self.shared_key:
+            self.memory_projection = value_projection(self.memory_encoder.channels[2], value_dim)
         self.read_concat = read_concat
         joined_dim = value_dim + (value_dim if read_concat == "value" else key_dim)
         if head:
@@ -77,6 +95,18 @@ class SCMN(STM):
         self.spatial_constraint = SpatialConstraint(hidden_dim) if spatial_constraint else None
         self.refinement = Refinement(refinement_dim, logits=LOGITS) if refinement else None
         self.uses_previous_masks = spatial_constraint
+
+    def encode_objects(
+        self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
+    ) -> MemoryFrames:
+        if not self.shared_key:
+            return super().encode_objects(image, object_masks, other_masks, query)
+        if query is None:
+            raise ValueError("a shared key is that of the same frame's query features")
+        value = self.memory_projection(self.memory_encoder(image, object_masks, other_masks))
+        return MemoryFrames(
+            query.key[:, None, :, None], value.unflatten(0, object_masks.shape[:2]).unsqueeze(3)
+        )
 
     def query_map(self, query: QueryFeatures) -> Tensor:
         return query.value if self.read_concat == "value" else query.key

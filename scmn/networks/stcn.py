@@ -25,11 +25,11 @@ from scmn.networks.memory_read import Similarity
 class STCN(MemoryNetwork):
     """One key per frame, a light value encoder for each object, L2 similarity, decoder."""
 
-    shared_key: ClassVar[bool] = True
+    shared_key: bool = True
     remembers_padding: ClassVar[bool] = True
     # The published code pads after normalisation: with what the mean colour becomes.
     padding_colour: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
-    similarity: ClassVar[Similarity] = "l2"
+    similarity: Similarity = "l2"
     memory_defaults: ClassVar[Mapping[str, int | bool | None]] = {
         "every": 5,
         "keep_first": True,

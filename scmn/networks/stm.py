@@ -26,10 +26,10 @@ LOGITS = 2
 class STM(MemoryNetwork):
     """Two encoders, a key and a value for each object, dot-product read, decoder."""
 
-    shared_key: ClassVar[bool] = False
+    shared_key: bool = False
     remembers_padding: ClassVar[bool] = False
     padding_colour: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
-    similarity: ClassVar[Similarity] = "dot"
+    similarity: Similarity = "dot"
     memory_defaults: ClassVar[Mapping[str, int | bool | None]] = {
         "every": 5,
         "keep_first": True,
@@ -59,12 +59,13 @@ class STM(MemoryNetwork):
         self.memory_encoder = MemoryEncoder(backbone)
         self.query_encoder = QueryEncoder(backbone)
         stride4, stride8, stride16 = self.query_encoder.channels
-        self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
         self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
         # The encoders start alike, as they do from ImageNet weights: a thing's key in memory is
         # then near its key in the query from the first step, and need not be brought there.
         self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
-        self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
+        memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
+        self.memory_projection: nn.Module = memory_projection
         head = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
         keep_variance(head)
         self.head: nn.Module = head

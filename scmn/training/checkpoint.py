@@ -5,7 +5,6 @@ The file is read with ``weights_only=True`` and serves as a file of weights as w
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from torch import Tensor
 import scmn
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
-from scmn.weights import WeightsFile, load_weights
+from scmn.weights import WeightsFile, load_tensors_only, load_weights
 
 FORMAT = "scmn-checkpoint"
 
@@ -112,8 +111,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"checkpoint not found: {path}")
     _verify(path)
-    content = _load(path)
-    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+    content = load_tensors_only(path)
+    if content.get("format") != FORMAT:
         raise InputError(
             f"{path} is no training checkpoint: a run can start from its weights, but not resume"
         )
@@ -147,18 +146,6 @@ def _verify(path: Path) -> None:
         raise InputError(f"{path} is damaged or no checkpoint: {_line(error)}") from error
     if damaged is not None:
         raise InputError(f"{path} is damaged: wrong checksum of its part {damaged}")
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} refused: it holds pickled objects other than tensors and plain data, "
-            "which could run code when loaded"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a checkpoint: {_line(error)}") from error
 
 
 def _check_plain(value: Any, where: str) -> None:

@@ -237,6 +237,13 @@ def test_objects_that_do_not_fit_are_refused() -> None:
         SyntheticSequence(crowded, 0, 0).frame(0)
 
 
+def test_a_cast_that_fits_nowhere_is_drawn_anew() -> None:
+    large = SyntheticSettings(size=(144, 256), frames=4, objects=(1, 2), minimum_area=0.05)
+    for number in range(1000, 1012):
+        shares = np.bincount(SyntheticSequence(large, 0, number).annotation(0).ravel()) / 144 / 256
+        assert shares[1:].min() >= 0.05
+
+
 def test_a_frame_beyond_the_end_is_refused() -> None:
     with pytest.raises(IndexError, match=r"0\.\.15"):
         SyntheticSequence(SMALL, 0, 0).frame(16)

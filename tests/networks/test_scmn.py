@@ -70,3 +70,32 @@ def test_readout_can_be_joined_with_the_key(head: bool) -> None:
 def test_read_concat_is_checked() -> None:
     with pytest.raises(InputError, match="read_concat"):
         build_small("scmn", read_concat="both")
+
+
+@pytest.mark.parametrize("switch", ["memory_key", "similarity"])
+def test_unknown_addressing_is_refused(switch: str) -> None:
+    with pytest.raises(InputError, match=switch):
+        build_small("scmn", **{switch: "both"})
+
+
+@torch.no_grad()
+def test_objects_can_share_the_key_of_the_frame() -> None:
+    model = build_small("scmn", memory_key="frame", similarity="l2")
+    image, masks = clip()
+    query = model.encode_query(image)
+    memory = model.encode_memory(image, masks, query)
+    assert torch.equal(memory.key[:, 0, :, 0], query.key)
+    assert memory.value.shape[1] == masks.shape[1]
+    assert not any("memory_projection.key" in name for name in model.state_dict())
+    chunked = segment(model, image, masks, objects_per_batch=2).probabilities
+    torch.testing.assert_close(chunked, segment(model, image, masks).probabilities)
+
+
+def test_gradient_reaches_every_parameter_with_a_shared_key() -> None:
+    model = build_small("scmn", memory_key="frame", similarity="l2").train()
+    image, masks = clip()
+    query = model.encode_query(image)
+    memory = model.encode_memory(image, masks, query)
+    model.segment(query, memory, masks).logits.square().mean().backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []

@@ -67,6 +67,10 @@ def test_the_average_is_exported_unless_it_is_not_wanted(
     loaded = build_model("stcn", weights=out)
     assert loaded.description == network.description
     assert torch.equal(loaded.state_dict()["decoder.predict.weight"], own + 1)
+    # What is loaded from the checkpoint itself is the same: it is what was validated.
+    assert torch.equal(
+        build_model("stcn", weights=last).state_dict()["decoder.predict.weight"], own + 1
+    )
     full_size = out.stat().st_size
     export([last, str(out), "--no-average", "--dtype", "fp16"])
     loaded = build_model("stcn", weights=out)

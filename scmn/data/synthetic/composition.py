@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ from scmn.data.synthetic.textures import noise
 from scmn.data.synthetic.things import Light, Thing
 from scmn.errors import InputError
 
-_ATTEMPTS = 60
+_ATTEMPTS = 60  # layouts of one cast
+_CASTS = 5
 _CHECKED_HEIGHT = 120  # pixels: visible areas are measured on small label maps
 _CHECK_MARGIN = 1.15  # a measured area may be off by the coarseness of the map
 _LATE_CHECKS = 6
@@ -41,17 +43,24 @@ def compose(settings: SyntheticSettings, streams: Streams) -> Composition:
     unit = unit_length(settings.size)
     half = np.array([settings.size[1], settings.size[0]]) / (2 * unit)
     empty = _draw_stage(settings, streams, unit, half)
-    cast = tuple(draw_cast(settings, streams, draw_palette(streams("palette")), unit))
-    for attempt in range(_ATTEMPTS):
-        rng = streams("layout", attempt)
-        scene = dataclasses.replace(empty, things=_place(settings, rng, cast, half))
-        if _all_seen(scene, cast):
-            return Composition(scene, cast)
+    for recast in range(_CASTS):
+        # Some casts fit nowhere: a large occluder before a small object, say.
+        again = partial(_recast, streams, recast) if recast else streams
+        cast = tuple(draw_cast(settings, again, draw_palette(streams("palette")), unit))
+        for attempt in range(_ATTEMPTS):
+            rng = again("layout", attempt)
+            scene = dataclasses.replace(empty, things=_place(settings, rng, cast, half))
+            if _all_seen(scene, cast):
+                return Composition(scene, cast)
     objects = sum(member.role == "object" for member in cast)
     raise InputError(
         f"{objects} synthetic objects with at least {settings.minimum_area:.2%} of the frame each "
         "do not fit; expected fewer objects or distractors, or a smaller minimum_area"
     )
+
+
+def _recast(streams: Streams, recast: int, part: str, place: int = 0) -> np.random.Generator:
+    return streams(f"{part}, recast {recast}", place)
 
 
 def _draw_stage(
