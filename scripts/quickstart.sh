@@ -8,11 +8,11 @@ source scripts/environment.sh
 prepare_environment ""
 
 run=runs/quickstart
-look=(--frames 24 --size 144x256 --objects 1-2 --minimum-area 0.05 --workers 2)
+look=(--frames 24 --size 192x336 --objects 1-2 --minimum-area 0.05 --workers 2)
 validation=(--dataset davis2017-val --data "$run/data")
 
 echo "1/4  synthetic sequences in the DAVIS layout -> $run/data"
-python scripts/make_synthetic_davis.py "$run/data" --split train --sequences 120 "${look[@]}"
+python scripts/make_synthetic_davis.py "$run/data" --split train --sequences 100 "${look[@]}"
 python scripts/make_synthetic_davis.py "$run/data" --split val --first-number 1000 --sequences 8 \
     "${look[@]}"
 
