@@ -25,6 +25,7 @@ from scmn.training.pictures import clip_strip
 from scmn.training.progress import Progress, Throughput
 from scmn.training.random_state import random_state, restore_random_state, seed_everything
 from scmn.training.same_run import check_same_run
+from scmn.training.settings import TrainingSettings
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
 
@@ -66,6 +67,20 @@ def train(
             return trainer.run()
         finally:
             trainer.progress.close()
+
+
+def prepare_network(
+    network: MemoryNetwork, settings: TrainingSettings, device: torch.device
+) -> MemoryNetwork:
+    """Make a network ready for training: norms, device, layout, compilation."""
+    set_normalization(network, settings.norm, train_affine=settings.train_affine)
+    network = network.to(device).train()
+    if settings.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    if settings.compile:
+        for part in (network.query_encoder, network.memory_encoder, network.decoder):
+            part.compile()  # type: ignore[operator, union-attr]
+    return network
 
 
 class Trainer:
@@ -112,14 +127,7 @@ class Trainer:
             check_same_run(checkpoint, self.config)
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
-        set_normalization(network, self.settings.norm, train_affine=self.settings.train_affine)
-        network = network.to(self.processes.device).train()
-        if self.settings.channels_last:
-            network = network.to(memory_format=torch.channels_last)
-        if self.settings.compile:
-            for encoder in (network.query_encoder, network.memory_encoder, network.decoder):
-                encoder.compile()  # type: ignore[operator, union-attr]
-        self.network = network
+        self.network = network = prepare_network(network, self.settings, self.processes.device)
         if self.settings.averaging.enabled:
             self.average = WeightAverage(network, self.settings.averaging)
             if checkpoint is not None and checkpoint.average is not None:

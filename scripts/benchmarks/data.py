@@ -1,4 +1,7 @@
-"""The loader alone against the training step: whether drawing clips keeps ahead."""
+"""The loader alone against the training step: whether drawing clips keeps ahead.
+
+Also what a step costs: arithmetic for each clip, and peak memory on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ import logging
 import time
 from pathlib import Path
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from scmn.build import build_model
 from scmn.config import load_config
 from scmn.data.clips import ClipLoader
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes
-from scmn.training.normalization import set_normalization
 from scmn.training.stage import Stage
+from scmn.training.trainer import prepare_network
 
 logger = logging.getLogger(__name__)
 
@@ -28,21 +34,37 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
     network = build_model(
         config.model.name, backbone=config.model.backbone, **config.model.switches
     )
-    set_normalization(network, training.norm, train_affine=training.train_affine)
-    network = network.to(device).train()
-    logger.info("%s, device %s, %d workers", config_path, device, training.workers)
+    network = prepare_network(network, training, device)
+    logger.info(
+        "%s, device %s, %s%s%s, %d threads, %d workers",
+        config_path,
+        device if device.type == "cpu" else torch.cuda.get_device_name(device),
+        training.precision,
+        ", channels-last" if training.channels_last else "",
+        ", compiled" if training.compile else "",
+        torch.get_num_threads(),
+        training.workers,
+    )
     for name, settings in training.stages.items():
         stage = Stage(name, network, settings, training, Processes(device))
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
+        with FlopCounterMode(display=False) as counter:
+            stage.step()
+        work = counter.get_total_flops() / settings.batch_size
         drawn = _rate(iter(loader).__next__, batches, settings.batch_size)
         step = _rate(stage.step, batches, settings.batch_size)
+        memory = ""
+        if device.type == "cuda":
+            memory = f"   peak {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
         logger.info(
-            "%-10s loader %7.1f samples/s   training step (with loading) %7.1f samples/s   "
-            "ratio %.1f",
+            "%-10s loader %7.1f samples/s   training step (with loading) %7.2f samples/s   "
+            "ratio %.1f   %.1f GFLOP a sample%s",
             name,
             drawn,
             step,
             drawn / step,
+            work / 1e9,
+            memory,
         )
 
 
