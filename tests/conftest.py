@@ -42,10 +42,18 @@ def build_small(name: str, **switches: object) -> MemoryNetwork:
     return build_model(name, **{**SMALL, **extra, **switches})
 
 
-@pytest.fixture(params=list_models())
+SMALL_MODELS = [
+    *(pytest.param((name, {}), id=name) for name in list_models()),
+    pytest.param(("scmn", {"memory_key": "frame", "similarity": "l2"}), id="scmn-frame"),
+]
+"""Every registered model, and SCMN with the memory that all objects address alike."""
+
+
+@pytest.fixture(params=SMALL_MODELS)
 def small_model(request: pytest.FixtureRequest) -> MemoryNetwork:
-    """Every registered model, small."""
-    return build_small(request.param)
+    """Every model of ``SMALL_MODELS``, small."""
+    name, switches = request.param
+    return build_small(name, **switches)
 
 
 @pytest.fixture(scope="session", params=["stm", "stcn"])

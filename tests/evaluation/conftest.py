@@ -1,4 +1,4 @@
-"""Small data sets on disk: label maps as annotations and as predictions."""
+"""What the tests of evaluation share on disk: small data sets, predictions and weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scmn import save_weights
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
+from scmn.data.synthetic import SyntheticSettings, write_davis
+from tests.conftest import build_small
+from tests.evaluation.runs import FRAMES, SIZE
 
 MakeSequence = Callable[..., VideoSequence]
 
@@ -45,3 +49,18 @@ def make_sequence(tmp_path: Path, masks_folder: Path) -> MakeSequence:
         return VideoSequence(name, frames, written, **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small synthetic sequences in the DAVIS layout."""
+    folder = tmp_path_factory.mktemp("davis")
+    write_davis(folder, sequences=2, settings=SyntheticSettings(size=SIZE, frames=FRAMES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(build_small("scmn"), path)
+    return path

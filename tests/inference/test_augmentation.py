@@ -9,7 +9,7 @@ import torch
 from scmn import AugmentedSegmenter, InputError, VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
-from tests.inference.test_segmenter import HEIGHT, TWO, WIDTH, video
+from tests.inference.clips import HEIGHT, TWO, WIDTH, video
 
 
 def test_one_view_is_the_segmenter(small_model: MemoryNetwork) -> None:

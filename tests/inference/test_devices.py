@@ -8,7 +8,7 @@ import torch
 from scmn import InputError, VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
-from tests.inference.test_segmenter import TWO, video
+from tests.inference.clips import TWO, video
 
 HALF_PRECISION = {"scmn": 0.02, "stm": 0.02, "stcn": 0.002}
 """Mean difference of probabilities; without what is remembered it would be at least twice this."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -12,26 +10,7 @@ from PIL import Image
 from scmn import InputError, MemorySettings, VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
-
-HEIGHT, WIDTH = 50, 70
-
-
-def video(frames: int, height: int = HEIGHT, width: int = WIDTH) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(0)
-    base = rng.integers(0, 255, (height, width + frames, 3), dtype=np.uint8)
-    for t in range(frames):
-        yield np.ascontiguousarray(base[:, t : t + width])
-
-
-def label_map(*boxes: tuple[int, int, int], shape: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
-    """Return a label map with a square of 12 pixels for each (id, top, left)."""
-    labels = np.zeros(shape, dtype=np.uint8)
-    for object_id, top, left in boxes:
-        labels[top : top + 12, left : left + 12] = object_id
-    return labels
-
-
-TWO = label_map((7, 5, 5), (200, 30, 40))
+from tests.inference.clips import HEIGHT, TWO, WIDTH, label_map, video
 
 
 def test_run_yields_one_prediction_per_frame(small_model: MemoryNetwork) -> None:
@@ -217,57 +196,6 @@ def test_memory_settings_default_to_the_networks_policy() -> None:
     assert VideoSegmenter(build_small("stm")).memory_settings == MemorySettings()
     own = MemorySettings(every=2)
     assert VideoSegmenter(build_small("stm"), memory=own).memory_settings is own
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.zeros((HEIGHT, WIDTH), np.uint8), "no object"),
-        (np.ones((10, 10), np.uint8), "10x10, its frame 50x70"),
-        (np.ones((HEIGHT, WIDTH, 3), np.uint8), "50x70x3"),
-        (np.ones((HEIGHT, WIDTH), np.float32), "float32, not integers"),
-        (np.full((HEIGHT, WIDTH), 300, np.int64), "300"),
-    ],
-)
-def test_label_maps_are_checked(labels: np.ndarray, message: str) -> None:
-    segmenter = VideoSegmenter(build_small("stm"))
-    image = next(video(1))
-    with pytest.raises(InputError, match=message):
-        segmenter.step(image, labels)
-    # The mistake left nothing behind.
-    assert np.array_equal(segmenter.step(image, TWO).labels, TWO)
-
-
-def test_frames_are_checked() -> None:
-    segmenter = VideoSegmenter(build_small("stm"))
-    with pytest.raises(InputError, match="uint8"):
-        segmenter.step(np.zeros((HEIGHT, WIDTH), np.uint8))
-    with pytest.raises(InputError, match="float"):
-        segmenter.step(torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8))
-    with pytest.raises(InputError, match="not list"):
-        segmenter.step([[1, 2]])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="at least 16x16"):
-        segmenter.step(np.zeros((15, 40, 3), np.uint8))
-    segmenter.step(next(video(1)), TWO)
-    with pytest.raises(InputError, match=r"frame 1 is 64x80, but .* 50x70"):
-        segmenter.step(np.zeros((64, 80, 3), np.uint8))
-
-
-def test_settings_are_checked() -> None:
-    model = build_small("stm")
-    with pytest.raises(InputError, match="did you mean 'max_frames'"):
-        VideoSegmenter(model, memory={"max_frame": 3})
-    with pytest.raises(InputError, match="unknown precision 'fp8'"):
-        VideoSegmenter(model, precision="fp8")
-    with pytest.raises(InputError, match="needs a GPU"):
-        VideoSegmenter(model, precision="fp16")
-    with pytest.raises(InputError, match="unknown device"):
-        VideoSegmenter(model, device="gpu0")
-    for name, value in (("size", 0), ("size", -5), ("scale", -1.0), ("objects_per_batch", -1)):
-        with pytest.raises(InputError, match=f"{name} must be above 0"):
-            VideoSegmenter(model, **{name: value})  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="more than max_objects=1"):
-        VideoSegmenter(model, max_objects=1).step(next(video(1)), TWO)
 
 
 def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(

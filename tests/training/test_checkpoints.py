@@ -1,17 +1,11 @@
-"""Checkpoints: exact continuation, atomic writing, damage, and failure to write."""
+"""Checkpoints: what comes back, which are kept, and exact continuation."""
 
 from __future__ import annotations
 
 import os
 import random
-import resource
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from scmn import InputError, build_model
-from scmn.networks.base import MemoryNetwork, ModelDescription
+from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
 from scmn.training.checkpoint import Checkpoint, read_checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
@@ -28,34 +22,8 @@ from scmn.training.optimizer import build_optimizer, restore_optimizer
 from scmn.training.random_state import random_state, restore_random_state, seed_everything
 from scmn.training.settings import AveragingSettings, OptimizerSettings
 from scmn.weights import read_weights
-from tests.conftest import REPOSITORY, build_small
-
-CPU = torch.device("cpu")
-
-
-def checkpoint(iteration: int = 1, **changes: Any) -> Checkpoint:
-    """A checkpoint of some 100 KB whose tensors tell its iteration."""
-    made = Checkpoint(
-        model={"weight": torch.full((25_000,), float(iteration))},
-        description=ModelDescription("stm", {}),
-        optimizer={"state": {}, "param_groups": []},
-        iteration=iteration,
-        stage="main",
-        stage_iteration=iteration,
-        sample_number=4 * iteration,
-        config="model: {name: stm}\n",
-        random_states=[random_state(CPU)],
-    )
-    return replace(made, **changes)
-
-
-def names(folder: CheckpointFolder) -> list[str]:
-    return sorted(path.name for path in folder.folder.iterdir())
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> CheckpointFolder:
-    return CheckpointFolder(tmp_path / "run", keep=2)
+from tests.conftest import build_small
+from tests.training.checkpoints import CPU, checkpoint, names
 
 
 def test_everything_comes_back(folder: CheckpointFolder) -> None:
@@ -190,146 +158,3 @@ def test_a_checkpoint_is_a_file_of_weights(
     other = build_small("stm")
     with pytest.raises(InputError, match="does not fit STM: it lacks"):
         read_checkpoint(last).restore_network(other)
-
-
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, empty])
-def test_damage_is_reported_with_the_newest_good_checkpoint(
-    folder: CheckpointFolder, damage: Callable[[Path], None]
-) -> None:
-    for iteration in (1, 2):
-        folder.save(checkpoint(iteration))
-    damage(folder.last)  # iteration-00000002.pt is the same file
-    good = folder.folder / "iteration-00000001.pt"
-    with pytest.raises(InputError, match="is damaged") as caught:
-        folder.load_last()
-    assert f"the newest good checkpoint is {good}" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    good.unlink()
-    with pytest.raises(InputError, match="there is no good checkpoint"):
-        folder.load_last()
-    folder.last.unlink()
-    with pytest.raises(InputError, match=r"last\.pt is missing"):
-        folder.load_last()
-
-
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not found"):
-        read_checkpoint(tmp_path / "none.pt")
-    weights = tmp_path / "weights.pt"
-    torch.save({"model": {"a": torch.ones(1)}}, weights)
-    with pytest.raises(InputError, match="no training checkpoint"):
-        read_checkpoint(weights)
-    torch.save({"format": "scmn-checkpoint", "path": tmp_path}, weights)
-    with pytest.raises(InputError, match="refused"):
-        read_checkpoint(weights)
-    torch.save({"format": "scmn-checkpoint", "model": {}}, weights)
-    with pytest.raises(InputError, match="incomplete"):
-        read_checkpoint(weights)
-
-
-def test_what_would_not_load_again_is_not_written(folder: CheckpointFolder) -> None:
-    with pytest.raises(TypeError, match=r"checkpoint\['best'\] is a numpy.float64"):
-        folder.save(checkpoint(best=np.float64(0.5)))
-    assert not folder.last.exists()
-
-
-class Killed(BaseException):
-    """Ends the writing at a chosen point."""
-
-
-@pytest.mark.parametrize("call", [0, 1, 2])
-@pytest.mark.parametrize("function", ["fsync", "link", "replace"])
-def test_whatever_stops_the_writing_every_name_is_a_whole_file(
-    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, function: str, call: int
-) -> None:
-    folder.save(checkpoint(1), best=True)
-    home: Any = Path if function == "replace" else os
-    original, calls = getattr(home, function), iter(range(1000))
-
-    def stop(*arguments: Any) -> Any:
-        if next(calls) == call:
-            raise Killed
-        return original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(home, function, stop)
-        if function == "fsync" and call == 2:
-            folder.save(checkpoint(2), best=True)  # one for the file, one for the folder
-        else:
-            with pytest.raises(Killed):
-                folder.save(checkpoint(2), best=True)
-    last = folder.load_last()
-    assert last is not None
-    for path in folder.folder.iterdir():
-        loaded = read_checkpoint(path)
-        assert loaded.model["weight"][0] == loaded.iteration
-    folder.save(checkpoint(3))
-    assert read_checkpoint(folder.last).iteration == 3
-
-
-KILLED_WHILE_WRITING = """
-import os, signal, sys
-from dataclasses import replace
-from scmn.training.checkpoint import read_checkpoint
-from scmn.training.checkpoint_folder import CheckpointFolder
-folder = CheckpointFolder(sys.argv[1])
-second = replace(read_checkpoint(folder.last), iteration=2)
-os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-folder.save(second)
-"""
-
-
-def test_a_killed_process_leaves_the_old_checkpoint(folder: CheckpointFolder) -> None:
-    folder.save(checkpoint(1))
-    result = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_WRITING, str(folder.folder)],
-        cwd=REPOSITORY,
-        timeout=120,
-    )
-    assert result.returncode == -signal.SIGKILL
-    last = folder.load_last()
-    assert last is not None
-    assert last.iteration == 1
-    assert any(name.startswith(".last.") for name in names(folder))
-    folder.prepare()
-    assert names(folder) == ["iteration-00000001.pt", "last.pt"]
-
-
-def test_a_full_disk_is_one_line_and_the_old_checkpoint_survives(
-    folder: CheckpointFolder,
-) -> None:
-    folder.save(checkpoint(1))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(InputError, match="cannot write checkpoint") as caught:
-            folder.save(checkpoint(2))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert str(caught.value) == (
-        f"cannot write checkpoint {folder.last}: File too large; earlier checkpoints are untouched"
-    )
-    assert names(folder) == ["iteration-00000001.pt", "last.pt"]
-    assert read_checkpoint(folder.last).iteration == 1
-
-
-def test_an_unwritable_folder_is_known_before_the_first_step(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    folder = CheckpointFolder(tmp_path / "file" / "run")
-    for attempt in (folder.prepare, lambda: folder.save(checkpoint())):
-        with pytest.raises(InputError, match=r"cannot write checkpoint.*Not a directory"):
-            attempt()

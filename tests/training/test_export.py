@@ -17,7 +17,7 @@ from scmn.programs import run_program
 from scmn.training.checkpoint import Checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
 from tests.conftest import REPOSITORY, build_small
-from tests.training.test_checkpoints import checkpoint
+from tests.training.checkpoints import checkpoint
 
 SCRIPT = REPOSITORY / "scripts" / "export_weights.py"
 

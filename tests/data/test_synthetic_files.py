@@ -1,0 +1,119 @@
+"""Synthetic sequences written as a DAVIS tree, by the function and by its script."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmn.data.davis import davis_sequences
+from scmn.data.synthetic import SyntheticSequence, write_davis
+from scmn.errors import InputError
+from tests.conftest import REPOSITORY
+from tests.data.test_synthetic import TINY
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_tree_is_read_as_davis_with_the_same_pixels(tmp_path: Path) -> None:
+    names = write_davis(tmp_path / "out", sequences=2, seed=4, settings=TINY)
+    assert names == ("synthetic-00000", "synthetic-00001")
+    for number, video in enumerate(davis_sequences(tmp_path / "out", year=2017, split="val")):
+        sequence = SyntheticSequence(TINY, 4, number)
+        assert video.name == sequence.name
+        assert len(video) == len(sequence) == 3
+        for index in range(3):
+            image, labels = sequence.frame(index)
+            np.testing.assert_array_equal(video.annotation(index), labels)
+            error = np.abs(video.image(index).astype(int) - image).mean()
+            assert error < 6  # JPEG of a tiny noisy picture
+    record = json.loads((tmp_path / "out" / "synthetic.json").read_text())
+    assert record["seed"] == 4
+    assert record["settings"] == TINY.as_json()
+    assert record["sequences"]["synthetic-00001"]["number"] == 1
+
+
+def test_a_repeated_call_keeps_what_is_complete_and_restores_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    write_davis(tmp_path, sequences=2, settings=TINY)
+    before = files_of(tmp_path)
+    kept = tmp_path / "JPEGImages" / "480p" / "synthetic-00000" / "00001.jpg"
+    lost = tmp_path / "Annotations" / "480p" / "synthetic-00001" / "00002.png"
+    time = kept.stat().st_mtime_ns
+    lost.unlink()
+    write_davis(tmp_path, sequences=2, settings=TINY)
+    assert files_of(tmp_path) == before
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_further_sequences_and_splits_are_added(tmp_path: Path) -> None:
+    write_davis(tmp_path, sequences=1, settings=TINY)
+    write_davis(tmp_path, sequences=2, first_number=1, settings=TINY, split="train")
+    write_davis(tmp_path, sequences=2, settings=TINY)
+    lists = tmp_path / "ImageSets" / "2017"
+    assert (lists / "val.txt").read_text() == "synthetic-00000\nsynthetic-00001\n"
+    assert (lists / "train.txt").read_text() == "synthetic-00001\nsynthetic-00002\n"
+
+
+def test_files_are_equal_for_any_number_of_workers(tmp_path: Path) -> None:
+    write_davis(tmp_path / "one", sequences=2, settings=TINY)
+    write_davis(tmp_path / "two", sequences=2, settings=TINY, workers=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else"):
+        write_davis(tmp_path, sequences=1, settings=TINY)
+    assert files_of(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_other_settings_or_another_seed_are_refused(tmp_path: Path) -> None:
+    write_davis(tmp_path, sequences=1, settings=TINY)
+    before = files_of(tmp_path)
+    with pytest.raises(InputError, match=r"settings\.frames 3 where 4"):
+        write_davis(tmp_path, sequences=1, settings=dataclasses.replace(TINY, frames=4))
+    with pytest.raises(InputError, match="seed 0 where 1"):
+        write_davis(tmp_path, sequences=1, seed=1, settings=TINY)
+    (tmp_path / "synthetic.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        write_davis(tmp_path, sequences=1, settings=TINY)
+    (tmp_path / "synthetic.json").write_bytes(before["synthetic.json"])
+    assert files_of(tmp_path) == before
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    script = REPOSITORY / "scripts" / "make_synthetic_davis.py"
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_the_script_writes_what_the_function_writes(tmp_path: Path) -> None:
+    options = ["--sequences", "1", "--size", "32x48", "--frames", "3", "--objects", "1-2"]
+    done = run_script(str(tmp_path / "script"), *options)
+    assert done.returncode == 0, done.stderr
+    write_davis(tmp_path / "function", sequences=1, settings=TINY)
+    assert files_of(tmp_path / "script") == files_of(tmp_path / "function")
+
+
+def test_the_script_reports_a_mistake_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    done = run_script(str(tmp_path), "--sequences", "1", "--size", "32x48")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "something else" in done.stderr.splitlines()[-1]

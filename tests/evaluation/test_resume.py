@@ -1,0 +1,159 @@
+"""An evaluation into a folder that holds an earlier one: what is kept, made again, or refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmn import InputError
+from scmn.data.masks import read_label_map, write_label_map
+from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.data.video import VideoWriter
+from scmn.evaluation.evaluate import evaluate, resolve_config
+from scmn.evaluation.inputs import video_evaluation
+from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, same
+
+
+def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+    first = run(davis, weights, tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").rglob("*.png")}
+    again = run(davis, weights, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert again.records == first.records
+    assert again.scores is not None
+    assert first.scores is not None
+    assert again.scores.summary == first.scores.summary
+
+
+def test_an_interrupted_run_goes_on(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(davis, weights, tmp_path / "whole")
+    written = 0
+
+    def write(path: Path, labels: np.ndarray) -> None:
+        nonlocal written
+        written += 1
+        if written == FRAMES + 3:
+            raise KeyboardInterrupt
+        write_label_map(path, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scmn.evaluation.runner.write_label_map", write)
+        with pytest.raises(KeyboardInterrupt):
+            run(davis, weights, tmp_path / "parts")
+    done = sorted((tmp_path / "parts" / "records").iterdir())
+    assert len(done) == 1
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "parts/masks" / done[0].stem).iterdir()}
+    run(davis, weights, tmp_path / "parts")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert same(masks_of(tmp_path / "parts"), masks_of(tmp_path / "whole"))
+
+
+def test_a_lost_mask_is_made_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+    run(davis, weights, tmp_path)
+    before = masks_of(tmp_path)
+    (tmp_path / next(iter(before))).unlink()
+    run(davis, weights, tmp_path)
+    assert same(masks_of(tmp_path), before)
+
+
+def test_another_run_does_not_mix_with_old_masks(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    run(davis, weights, tmp_path)
+    before = masks_of(tmp_path)
+    with pytest.raises(InputError, match=r"another run \(memory: .*choose another --output"):
+        run(davis, weights, tmp_path, "memory.every=3")
+    assert same(masks_of(tmp_path), before)
+
+
+def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(davis, tmp_path / "data")
+    changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
+    run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/masks" / kept).iterdir()}
+    mask = tmp_path / "data/Annotations/480p" / changed / "00000.png"
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    labels[8:40, 8:40] = 1
+    write_label_map(mask, labels)
+    stray = tmp_path / "out/masks" / changed / "99999.png"
+    shutil.copy(mask, stray)
+    again = run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    assert np.array_equal(read_label_map(tmp_path / "out/masks" / changed / "00000.png"), labels)
+    assert not stray.exists()  # nothing of the old run mixes with the new
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    fresh = run(tmp_path / "data", weights, tmp_path / "fresh")
+    assert again.scores is not None
+    assert fresh.scores is not None
+    assert again.scores.summary == fresh.scores.summary
+    assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
+
+
+def test_a_change_that_was_broken_off_and_taken_back(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old record must not vouch for masks that were partly overwritten."""
+    shutil.copytree(davis, tmp_path / "data")
+    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
+    run(tmp_path / "data", weights, tmp_path / "out")
+    before = masks_of(tmp_path / "out")
+    mask = tmp_path / "data/Annotations/480p" / name / "00000.png"
+    original = mask.read_bytes()
+    write_label_map(mask, np.eye(*SIZE, dtype=np.uint8))
+    with monkeypatch.context() as patch:
+        patch.setattr("scmn.evaluation.runner.overlay", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path / "data", weights, tmp_path / "out")
+    mask.write_bytes(original)
+    run(tmp_path / "data", weights, tmp_path / "out")
+    assert same(masks_of(tmp_path / "out"), before)
+
+
+def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+    settings = SyntheticSettings(size=SIZE, frames=FRAMES)
+    write_davis(tmp_path / "data", sequences=2, settings=settings, seed=7)
+    run(davis, weights, tmp_path / "out")
+    run(tmp_path / "data", weights, tmp_path / "out")
+    run(tmp_path / "data", weights, tmp_path / "fresh")
+    fresh = masks_of(tmp_path / "fresh")
+    assert same({name: masks_of(tmp_path / "out")[name] for name in fresh}, fresh)
+
+
+def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
+    labels = np.zeros(SIZE, dtype=np.uint8)
+    labels[10:40, 10:40] = 1
+    write_label_map(tmp_path / "first.png", labels)
+    for folder, length in (("a", 5), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        with VideoWriter(tmp_path / folder / "clip.mp4", frame_rate=10) as writer:
+            for t in range(length):
+                writer.write(np.full((*SIZE, 3), 20 * t + length, dtype=np.uint8))
+    config = resolve_config(None, [], weights)
+    results = []
+    for folder in ("a", "b", "b"):
+        evaluation = video_evaluation(
+            tmp_path / folder / "clip.mp4",
+            [tmp_path / "first.png"],
+            model="scmn",
+            weights=weights,
+            output=tmp_path / "out",
+        )
+        result = evaluate(evaluation, config)
+        assert result is not None
+        results.append(result.records[0])
+        assert len(masks_of(tmp_path / "out")) == result.records[0].frames
+    assert [record.frames for record in results] == [5, 3, 3]
+    assert results[1] == results[2]  # the second time it was complete
+
+
+def test_another_version_does_not_mix(
+    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(davis, weights, tmp_path)
+    monkeypatch.setattr("scmn.evaluation.evaluate.__version__", "99.0")
+    with pytest.raises(InputError, match=r"another run \(version: .* -> 99\.0\)"):
+        run(davis, weights, tmp_path)
