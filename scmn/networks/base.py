@@ -45,6 +45,16 @@ class MemoryFrames:
     """(B, N, Cv, T, h, w)."""
 
     @staticmethod
+    def with_shared_key(query: QueryFeatures, value: Tensor) -> MemoryFrames:
+        """One frame addressed by its own query key, the same for all objects.
+
+        Args:
+            query: the query features of that frame.
+            value: (B, N, Cv, h, w).
+        """
+        return MemoryFrames(query.key[:, None, :, None], value.unsqueeze(3))
+
+    @staticmethod
     def join(frames: Sequence[MemoryFrames]) -> MemoryFrames:
         """Join memories of the same objects in time."""
         return MemoryFrames(

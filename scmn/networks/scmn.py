@@ -104,9 +104,7 @@ class SCMN(STM):
         if query is None:
             raise ValueError("a shared key is that of the same frame's query features")
         value = self.memory_projection(self.memory_encoder(image, object_masks, other_masks))
-        return MemoryFrames(
-            query.key[:, None, :, None], value.unflatten(0, object_masks.shape[:2]).unsqueeze(3)
-        )
+        return MemoryFrames.with_shared_key(query, value.unflatten(0, object_masks.shape[:2]))
 
     def query_map(self, query: QueryFeatures) -> Tensor:
         return query.value if self.read_concat == "value" else query.key

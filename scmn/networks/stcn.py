@@ -91,9 +91,7 @@ class STCN(MemoryNetwork):
             raise ValueError("STCN encodes objects with the query features of the same frame")
         features = self.memory_encoder(image, object_masks, other_masks)
         value = self.fusion(features, query.stride16)
-        return MemoryFrames(
-            query.key[:, None, :, None], value.unflatten(0, object_masks.shape[:2]).unsqueeze(3)
-        )
+        return MemoryFrames.with_shared_key(query, value.unflatten(0, object_masks.shape[:2]))
 
     def decode(
         self,
