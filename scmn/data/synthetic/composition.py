@@ -12,7 +12,7 @@ import numpy as np
 
 from scmn.data.synthetic.backgrounds import draw_background
 from scmn.data.synthetic.cast import Member, Streams, draw_cast
-from scmn.data.synthetic.colours import draw_palette
+from scmn.data.synthetic.colours import Palette, draw_palette
 from scmn.data.synthetic.layout import draw_paths
 from scmn.data.synthetic.motion import draw_camera, draw_wander
 from scmn.data.synthetic.scene import LIGHT_GRID, Scene, unit_length
@@ -21,8 +21,8 @@ from scmn.data.synthetic.textures import noise
 from scmn.data.synthetic.things import Light, Thing
 from scmn.errors import InputError
 
-_ATTEMPTS = 60  # layouts of one cast
-_CASTS = 5
+_CASTINGS = 5
+_LAYOUTS = 60  # of one cast
 _CHECKED_HEIGHT = 120  # pixels: visible areas are measured on small label maps
 _CHECK_MARGIN = 1.15  # a measured area may be off by the coarseness of the map
 _LATE_CHECKS = 6
@@ -42,16 +42,15 @@ def compose(settings: SyntheticSettings, streams: Streams) -> Composition:
     """Draw a scene; InputError if no layout shows all objects as large as was asked for."""
     unit = unit_length(settings.size)
     half = np.array([settings.size[1], settings.size[0]]) / (2 * unit)
-    empty = _draw_stage(settings, streams, unit, half)
-    for recast in range(_CASTS):
+    palette = draw_palette(streams("palette"))
+    empty = _draw_stage(settings, streams, palette, unit, half)
+    for casting in range(_CASTINGS):
         # Some casts fit nowhere: a large occluder before a small object, say.
-        again = partial(_recast, streams, recast) if recast else streams
-        cast = tuple(draw_cast(settings, again, draw_palette(streams("palette")), unit))
-        for attempt in range(_ATTEMPTS):
-            rng = again("layout", attempt)
-            scene = dataclasses.replace(empty, things=_place(settings, rng, cast, half))
-            if _all_seen(scene, cast):
-                return Composition(scene, cast)
+        again = partial(_recast, streams, casting) if casting else streams
+        cast = tuple(draw_cast(settings, again, palette, unit))
+        scene = _lay_out(empty, cast, again, half)
+        if scene is not None:
+            return Composition(scene, cast)
     objects = sum(member.role == "object" for member in cast)
     raise InputError(
         f"{objects} synthetic objects with at least {settings.minimum_area:.2%} of the frame each "
@@ -59,12 +58,24 @@ def compose(settings: SyntheticSettings, streams: Streams) -> Composition:
     )
 
 
-def _recast(streams: Streams, recast: int, part: str, place: int = 0) -> np.random.Generator:
-    return streams(f"{part}, recast {recast}", place)
+def _recast(streams: Streams, casting: int, part: str, place: int = 0) -> np.random.Generator:
+    return streams(f"{part}, recast {casting}", place)
+
+
+def _lay_out(
+    empty: Scene, cast: tuple[Member, ...], streams: Streams, half: np.ndarray
+) -> Scene | None:
+    """Place the cast so that every object is seen; None if that is not found."""
+    for attempt in range(_LAYOUTS):
+        rng = streams("layout", attempt)
+        scene = dataclasses.replace(empty, things=_place(empty.settings, rng, cast, half))
+        if _all_seen(scene, cast):
+            return scene
+    return None
 
 
 def _draw_stage(
-    settings: SyntheticSettings, streams: Streams, unit: float, half: np.ndarray
+    settings: SyntheticSettings, streams: Streams, palette: Palette, unit: float, half: np.ndarray
 ) -> Scene:
     """Draw everything but the cast."""
     pan = _PAN_REACH * (settings.camera_motion > 0)
@@ -75,9 +86,7 @@ def _draw_stage(
     return Scene(
         settings=settings,
         background=draw_background(
-            streams("background"),
-            (round(canvas[1]), round(canvas[0])),
-            draw_palette(streams("palette")),
+            streams("background"), (round(canvas[1]), round(canvas[0])), palette
         ),
         things=(),
         camera=draw_camera(streams("camera"), strength=settings.camera_motion, reach=_PAN_REACH),
