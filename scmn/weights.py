@@ -58,7 +58,10 @@ def read_weights(path: str | Path) -> WeightsFile:
         if "description" in content:
             description = _description(path, content["description"])
         average = content.get("ema")
-        content = content["model"] if average is None else average["weights"]
+        if isinstance(average, Mapping) and isinstance(average.get("weights"), Mapping):
+            content = average["weights"]
+        else:
+            content = content["model"]
     if not content or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
