@@ -109,6 +109,9 @@ class DataSettings:
     """Sequences that are held out."""
     curriculum: Optional[list[Any]] = None  # noqa: UP045
     """Pairs of progress and maximum skip in frames (null: STCN's on DAVIS)."""
+    paste_from: Optional[str] = None  # noqa: UP045
+    """Video data sets: a folder of still images, as for ``static``, whose objects are pasted into
+    the clips as ``augmentation.paste`` says (null: none are)."""
     augmentation: dict[str, Any] = field(default_factory=dict)
     """What differs from StaticAugmentation or VideoAugmentation of ``scmn.data.clips``."""
     synthetic: dict[str, Any] = field(default_factory=dict)

@@ -87,6 +87,7 @@ def _source(
         augmentation=typed(VideoAugmentation, entry.augmentation, f"{where}.augmentation"),
         curriculum=curriculum,
         frame_interval=entry.frame_interval,
+        pasted_images=static_images(Path(entry.paste_from)) if entry.paste_from else (),
     )
 
 

@@ -191,39 +191,6 @@ def test_frames_of_a_clip_differ_and_the_image_moves_with_its_mask(tmp_path: Pat
         assert (inside == (moved == 1)).mean() > 0.97, "only edges are interpolated"
 
 
-def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Path) -> None:
-    everywhere = np.full((32, 48), 1, np.uint8)
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
-    augmentation = dataclasses.replace(STILL, paste=paste)
-    source = static_source(tmp_path, everywhere, everywhere, augmentation=augmentation)
-    drawn = source.draw(0, rng=rng(), progress=0.0)
-    assert drawn.objects == 2
-    assert "with objects of" in drawn.source
-    for labels in drawn.labels:
-        assert 0.02 < (labels == 2).mean() < 0.4
-    hidden = dataclasses.replace(STILL, paste=dataclasses.replace(paste, labelled=0.0))
-    distracted = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=hidden)
-    drawn = distracted.draw(0, rng=rng(), progress=0.0)
-    assert drawn.objects == 1
-    assert (drawn.labels[0] == 0).any()
-    behind = dataclasses.replace(STILL, paste=dataclasses.replace(paste, behind=1.0))
-    covered = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=behind)
-    drawn = covered.draw(0, rng=rng(), progress=0.0)
-    assert (drawn.labels[0] == 1).all()
-    np.testing.assert_array_equal(drawn.images[0], source.images[0].read()[0])
-
-
-def test_a_pasted_object_moves_by_itself(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
-    augmentation = dataclasses.replace(STILL, paste=paste)
-    source = static_source(tmp_path, labels_with((1, 12)), augmentation=augmentation)
-    drawn = source.draw(0, rng=rng(1), progress=0.0)
-    places = [np.argwhere(labels == 2).mean(axis=0) for labels in drawn.labels]
-    steps = np.diff(places, axis=0)
-    assert np.abs(steps).max() > 0.5
-    np.testing.assert_allclose(steps[0], steps[1], atol=1.0)
-
-
 def test_empty_mask_gives_a_clip_without_objects(tmp_path: Path) -> None:
     source = static_source(tmp_path, np.zeros((32, 48), np.uint8))
     clip = ClipMixture([MixtureEntry(source)], seed=0, total_samples=1)[0]

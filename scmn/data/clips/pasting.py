@@ -1,4 +1,4 @@
-"""Objects cut out of other images, moving in front of or behind what a clip shows."""
+"""Objects cut out of still images, moving in front of or behind what a clip shows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 
 from scmn.data.clips.clip import refuse_setting
-from scmn.data.clips.geometry import check_range, draw_flip
+from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
+from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import object_ids
 
 
 @dataclass(frozen=True)
 class PasteSettings:
-    """How objects of other images join a static clip.
+    """How objects of still images join a clip.
 
     Raises InputError for a value out of its range.
     """
@@ -63,19 +64,80 @@ class Cutout:
     behind: bool
 
 
-def cut_out(
-    image: np.ndarray,
-    labels: np.ndarray,
-    *,
-    source: str,
-    unused_label: int,
-    settings: PasteSettings,
-    rng: np.random.Generator,
+@dataclass(frozen=True)
+class MovingCutout:
+    """A cutout and where it is in each frame of a clip."""
+
+    cutout: Cutout
+    warps: Sequence[Warp]
+
+    def paste_labels(self, labels: np.ndarray, frame: int) -> np.ndarray:
+        """Put it into a label map in place; return where it is seen, uint8 (H, W)."""
+        seen = self.warps[frame].labels(self.cutout.mask)
+        if self.cutout.behind:
+            seen[labels > 0] = 0
+        labels[seen > 0] = self.cutout.label
+        return seen
+
+    def paste(self, image: np.ndarray, labels: np.ndarray, frame: int) -> None:
+        """Put it into image and label map in place, with an edge one pixel soft."""
+        seen = self.paste_labels(labels, frame)
+        left, top, width, height = cv2.boundingRect(seen)
+        if not width:
+            return
+        warp = self.warps[frame]
+        part = (slice(top, top + height), slice(left, left + width))
+        over = warp.image(reduced(self.cutout.image, warp.reduction))[part]
+        weight = cv2.blur(seen[part].astype(np.float32), (3, 3)) * seen[part]
+        image[part] = cv2.blendLinear(
+            np.ascontiguousarray(image[part]), np.ascontiguousarray(over), 1 - weight, weight
+        )
+
+
+@dataclass(frozen=True)
+class Pasting:
+    """Draws the objects that join a clip, and their motion."""
+
+    images: Sequence[LabelledImage]
+    """Where objects are cut out."""
+    settings: PasteSettings
+
+    def cutouts(self, unused_labels: Sequence[int], rng: np.random.Generator) -> list[Cutout]:
+        """Draw the objects that join a clip; each that is labelled takes one of the labels."""
+        cutouts = []
+        for label in unused_labels[: self.settings.count(rng)]:
+            image = self.images[int(rng.integers(len(self.images)))]
+            cutout = _cut_out(image, unused_label=label, settings=self.settings, rng=rng)
+            if cutout is not None:
+                cutouts.append(cutout)
+        return cutouts
+
+    def move(
+        self,
+        cutouts: Sequence[Cutout],
+        motion: AffineRange,
+        *,
+        frames: int,
+        size: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> list[MovingCutout]:
+        """Draw where each cutout is in each frame."""
+        moving = []
+        for cutout in cutouts:
+            motions = [motion.draw(rng) for _ in range(frames)]
+            warps = _drift(cutout, motions, size=size, settings=self.settings, rng=rng)
+            moving.append(MovingCutout(cutout, warps))
+        return moving
+
+
+def _cut_out(
+    image: LabelledImage, *, unused_label: int, settings: PasteSettings, rng: np.random.Generator
 ) -> Cutout | None:
     """Cut a random object out of an image; None if the image has none.
 
     It gets ``unused_label`` if it is drawn to be labelled, else 0.
     """
+    pixels, labels = image.read()
     label = unused_label if rng.random() < settings.labelled else 0
     behind = bool(rng.random() < settings.behind)
     present = object_ids(labels)
@@ -85,10 +147,10 @@ def cut_out(
     left, top, width, height = cv2.boundingRect(mask)
     rows = slice(max(0, top - 1), top + height + 1)
     columns = slice(max(0, left - 1), left + width + 1)
-    return Cutout(image[rows, columns], mask[rows, columns], source, label, behind)
+    return Cutout(pixels[rows, columns], mask[rows, columns], image.name, label, behind)
 
 
-def cutout_warps(
+def _drift(
     cutout: Cutout,
     motions: Sequence[np.ndarray],
     *,
@@ -118,23 +180,8 @@ def cutout_warps(
     ]
 
 
-def paste_labels(labels: np.ndarray, cutout: Cutout, warp: Warp) -> np.ndarray:
-    """Put the cutout into a label map in place; return where it is seen, uint8 (H, W)."""
-    seen = warp.labels(cutout.mask)
-    if cutout.behind:
-        seen[labels > 0] = 0
-    labels[seen > 0] = cutout.label
-    return seen
-
-
-def paste_image(image: np.ndarray, cutout: Cutout, warp: Warp, seen: np.ndarray) -> None:
-    """Put the cutout into an image in place where it is ``seen``, with an edge one pixel soft."""
-    left, top, width, height = cv2.boundingRect(seen)
-    if not width:
-        return
-    part = (slice(top, top + height), slice(left, left + width))
-    over = warp.image(reduced(cutout.image, warp.reduction))[part]
-    weight = cv2.blur(seen[part].astype(np.float32), (3, 3)) * seen[part]
-    image[part] = cv2.blendLinear(
-        np.ascontiguousarray(image[part]), np.ascontiguousarray(over), 1 - weight, weight
-    )
+def described(source: str, cutouts: Sequence[Cutout]) -> str:
+    """Add to a clip's source where its cutouts are from."""
+    if not cutouts:
+        return source
+    return f"{source} with objects of {', '.join(cutout.source for cutout in cutouts)}"

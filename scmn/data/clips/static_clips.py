@@ -14,14 +14,7 @@ import numpy as np
 from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
 from scmn.data.clips.colour import ClipColours, ColourJitter
 from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
-from scmn.data.clips.pasting import (
-    Cutout,
-    PasteSettings,
-    cut_out,
-    cutout_warps,
-    paste_image,
-    paste_labels,
-)
+from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
 from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
 from scmn.data.clips.thin_plate_spline import random_displacement
@@ -73,16 +66,15 @@ class _Plan:
 
     labels: np.ndarray
     warps: Sequence[Warp]
-    cutouts: Sequence[tuple[Cutout, Sequence[Warp]]]
+    cutouts: Sequence[MovingCutout]
     first_labels: np.ndarray
 
     def frame(self, image: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return image and label map of a frame, before changes of colour."""
         picture = self.warps[index].image(image)
         labels = self.warps[index].labels(self.labels)
-        for cutout, warps in self.cutouts:
-            seen = paste_labels(labels, cutout, warps[index])
-            paste_image(picture, cutout, warps[index], seen)
+        for cutout in self.cutouts:
+            cutout.paste(picture, labels, index)
         return picture, labels
 
 
@@ -106,6 +98,7 @@ class StaticClips:
         self.name = name
         self.settings = settings
         self.augmentation = StaticAugmentation() if augmentation is None else augmentation
+        self._pasting = Pasting(images, self.augmentation.paste)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,41 +109,20 @@ class StaticClips:
         Raises InputError, naming the file, if an image or mask cannot be read.
         """
         image, labels = self.images[index].read()
-        cutouts = self._cutouts(labels, rng)
+        used = object_ids(labels)
+        unused = [label for label in range(1, MAX_OBJECT_ID + 1) if label not in used]
+        cutouts = self._pasting.cutouts(unused, rng)
         plan = first_with_object(self._plans(labels, cutouts, rng), self.settings)
         # The frames of a clip differ too little in scale to need reductions of their own.
         image = reduced(image, min(warp.reduction for warp in plan.warps))
         frames = [plan.frame(image, frame) for frame in range(self.settings.frames)]
         targets = choose_targets(plan.first_labels, self.settings, rng)
-        source = f"{self.name}: {self.images[index].name}"
-        if cutouts:
-            source += " with objects of " + ", ".join(cutout.source for cutout in cutouts)
         return DrawnClip(
             images=self.augmentation.colours.change([picture for picture, _ in frames], rng),
             labels=[number_targets(moved, targets) for _, moved in frames],
             objects=len(targets),
-            source=source,
+            source=described(f"{self.name}: {self.images[index].name}", cutouts),
         )
-
-    def _cutouts(self, labels: np.ndarray, rng: np.random.Generator) -> list[Cutout]:
-        """Draw the objects of other images that join the clip."""
-        used = object_ids(labels)
-        unused = [label for label in range(1, MAX_OBJECT_ID + 1) if label not in used]
-        cutouts = []
-        for label in unused[: self.augmentation.paste.count(rng)]:
-            other = self.images[int(rng.integers(len(self.images)))]
-            image, other_labels = other.read()
-            cutout = cut_out(
-                image,
-                other_labels,
-                source=other.name,
-                unused_label=label,
-                settings=self.augmentation.paste,
-                rng=rng,
-            )
-            if cutout is not None:
-                cutouts.append(cutout)
-        return cutouts
 
     def _plans(
         self, labels: np.ndarray, cutouts: Sequence[Cutout], rng: np.random.Generator
@@ -159,17 +131,12 @@ class StaticClips:
         size, frames = self.settings.size, self.settings.frames
         while True:
             warps = self._image_warps((labels.shape[0], labels.shape[1]), rng)
-            placed = []
-            for cutout in cutouts:
-                motions = [self.augmentation.motion.draw(rng) for _ in range(frames)]
-                paste = self.augmentation.paste
-                placed.append(
-                    (cutout, cutout_warps(cutout, motions, size=size, settings=paste, rng=rng))
-                )
+            motion = self.augmentation.motion
+            moving = self._pasting.move(cutouts, motion, frames=frames, size=size, rng=rng)
             first_labels = warps[0].labels(labels)
-            for cutout, moves in placed:
-                paste_labels(first_labels, cutout, moves[0])
-            yield _Plan(labels, warps, placed, first_labels)
+            for cutout in moving:
+                cutout.paste_labels(first_labels, 0)
+            yield _Plan(labels, warps, moving, first_labels)
 
     def _image_warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
         """Draw how the clip's own image lies in each frame."""

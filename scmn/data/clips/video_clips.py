@@ -16,8 +16,11 @@ from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
 from scmn.data.clips.colour import ClipColours, ColourJitter
 from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
 from scmn.data.clips.geometry import AffineRange, check_range, draw_flip, random_resized_crop
+from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
+from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
 from scmn.data.clips.warp import Warp, reduced, warp_about
+from scmn.data.masks import MAX_OBJECT_ID
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
@@ -59,6 +62,8 @@ class VideoAugmentation:
             greyscale=0.05,
         )
     )
+    paste: PasteSettings = field(default_factory=PasteSettings)
+    """Objects of still images that join the clip, where ``VideoClips`` is given such images."""
 
     def __post_init__(self) -> None:
         check_range("crop_area", self.crop_area, most=1.0)
@@ -74,6 +79,7 @@ class _Plan:
 
     indices: Sequence[int]
     warps: Sequence[Warp]
+    cutouts: Sequence[MovingCutout]
     first_labels: np.ndarray
 
 
@@ -92,7 +98,9 @@ class VideoClips:
         augmentation: VideoAugmentation | None = None,
         curriculum: SkipCurriculum | None = None,
         frame_interval: int = 1,
+        pasted_images: Sequence[LabelledImage] = (),
     ) -> None:
+        """``pasted_images``: still images whose objects join the clips."""
         if not videos:
             raise InputError(f"data set '{name}' has no video")
         if frame_interval < 1:
@@ -106,6 +114,7 @@ class VideoClips:
         self.augmentation = VideoAugmentation() if augmentation is None else augmentation
         self.curriculum = SkipCurriculum() if curriculum is None else curriculum
         self.frame_interval = frame_interval
+        self._pasting = Pasting(pasted_images, self.augmentation.paste) if pasted_images else None
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -122,21 +131,34 @@ class VideoClips:
     ) -> DrawnClip:
         """Draw a clip of any video with this data set's settings; see ``draw``."""
         skip = self.curriculum.maximum_skip(progress, frame_interval=self.frame_interval)
-        plan = first_with_object(self._plans(video, skip, rng), self.settings)
+        cutouts: list[Cutout] = []
+        if self._pasting is not None:
+            # Objects that enter the video later have small ids too.
+            cutouts = self._pasting.cutouts(range(MAX_OBJECT_ID, 0, -1), rng)
+        plan = first_with_object(self._plans(video, cutouts, skip, rng), self.settings)
         targets = choose_targets(plan.first_labels, self.settings, rng)
         frames = [
             _read_frame(video, index, warp)
             for index, warp in zip(plan.indices, plan.warps, strict=True)
         ]
+        for cutout in plan.cutouts:
+            for place, (image, labels) in enumerate(frames):
+                cutout.paste(image, labels, place)
         return DrawnClip(
             images=self.augmentation.colours.change([image for image, _ in frames], rng),
             labels=[number_targets(labels, targets) for _, labels in frames],
             objects=len(targets),
-            source=f"{self.name}: {video.name}, frames {' '.join(map(str, plan.indices))}",
+            source=described(
+                f"{self.name}: {video.name}, frames {' '.join(map(str, plan.indices))}", cutouts
+            ),
         )
 
     def _plans(
-        self, video: AnnotatedVideo, maximum_skip: int, rng: np.random.Generator
+        self,
+        video: AnnotatedVideo,
+        cutouts: Sequence[Cutout],
+        maximum_skip: int,
+        rng: np.random.Generator,
     ) -> Iterator[_Plan]:
         """Draw frames and geometries, one after the other."""
         annotated = _annotated_frames(video)
@@ -149,7 +171,19 @@ class VideoClips:
             indices = [annotated[place] for place in places]
             labels = video.annotation(indices[0])
             warps = self._warps((labels.shape[0], labels.shape[1]), rng)
-            yield _Plan(indices, warps, warps[0].labels(labels))
+            moving: list[MovingCutout] = []
+            if self._pasting is not None:
+                moving = self._pasting.move(
+                    cutouts,
+                    self.augmentation.motion,
+                    frames=self.settings.frames,
+                    size=self.settings.size,
+                    rng=rng,
+                )
+            first_labels = warps[0].labels(labels)
+            for cutout in moving:
+                cutout.paste_labels(first_labels, 0)
+            yield _Plan(indices, warps, moving, first_labels)
 
     def _warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
         """Draw one crop for the clip, and each frame's own motion in it.
