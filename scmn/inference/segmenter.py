@@ -48,7 +48,7 @@ class VideoSegmenter(StreamingSegmenter):
         precision: str = "fp32",
         objects_per_batch: int | None = None,
         max_objects: int = MAX_OBJECT_ID,
-        block_bytes: int = ReadSettings.block_bytes,
+        block_bytes: int | None = None,
     ) -> None:
         """
         Args:
@@ -61,7 +61,8 @@ class VideoSegmenter(StreamingSegmenter):
             precision: "fp32", or "bf16" or "fp16" by automatic mixed precision.
             objects_per_batch: decode at most so many objects at a time (None: all).
             max_objects: refuse more objects than this.
-            block_bytes: largest affinity matrix that a memory read holds, in bytes.
+            block_bytes: largest affinity matrix that a memory read holds, in bytes (None: what
+                suits the device).
 
         Raises:
             InputError: a setting or the device does not exist.
