@@ -3,7 +3,8 @@ r"""Segment videos with a trained network and score the masks.
 
     python eval.py --config configs/stm.yaml --weights STM_weights.pth \
         --dataset davis2017-val --data DAVIS --output results/stm-davis2017-val
-    python eval.py --weights stcn.pth --video my.mp4 --mask first.png --overlay
+    python eval.py --video my.mp4 --mask first.png --overlay
+    python eval.py --weights stcn.pth --video my.mp4 --mask first.png
     python eval.py --score-only results/stm-davis2017-val/masks --dataset davis2017-val --data DAVIS
 
 Trailing key=value arguments override the configuration: memory.every=3 evaluation.size=600.
@@ -26,8 +27,17 @@ ONLY_TO_SEGMENT = (
 def parse_arguments() -> argparse.Namespace:
     parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
-    add("--config", type=Path, help="YAML file of configs/; not needed if the weights name a model")
-    add("--weights", type=Path, help="published STM or STCN file, .safetensors or checkpoint")
+    add(
+        "--config",
+        type=Path,
+        help="YAML file of configs/; not needed if the weights name a model",
+    )
+    add(
+        "--weights",
+        type=Path,
+        help="published STM or STCN file, .safetensors, checkpoint, or 'default': the model's own "
+        "that come with the package (of scmn_small, which is used where you name no model)",
+    )
     add("--dataset", help="davis2016-val, davis2017-val, youtube-vos-2019-val, mose-val, ...")
     add("--data", type=Path, help="folder of the data set")
     add("--sequence", action="append", metavar="NAME", help="only this sequence (repeatable)")
@@ -97,15 +107,20 @@ def score(arguments: argparse.Namespace) -> None:
 
 
 def segment(arguments: argparse.Namespace) -> None:
-    from scmn.evaluation.evaluate import Evaluation, evaluate, resolve_config
+    from scmn.evaluation.evaluate import Evaluation, evaluate, names_model, resolve_config
     from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
     from scmn.evaluation.ranks import torchrun_rank
     from scmn.evaluation.summary import result_table
+    from scmn.weights.released import DEFAULT_WEIGHTS, find_weights
+
+    weights: Path | None = arguments.weights
+    if weights is None and arguments.config is None and not names_model(arguments.overrides):
+        weights = Path(DEFAULT_WEIGHTS)
 
     def prepare(model: str) -> Evaluation:
         common = {
             "model": model,
-            "weights": arguments.weights,
+            "weights": None if weights is None else find_weights(weights, model),
             "output": arguments.output,
             "overlay": arguments.overlay,
         }
@@ -117,7 +132,7 @@ def segment(arguments: argparse.Namespace) -> None:
 
     with torchrun_rank() as rank:
         with rank.together():
-            config = resolve_config(arguments.config, arguments.overrides, arguments.weights)
+            config = resolve_config(arguments.config, arguments.overrides, weights)
             evaluation = prepare(config.model.name)
         result = evaluate(evaluation, config, rank)
     if result is not None:

@@ -19,7 +19,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["scmn", "scmn.*"]),
-    package_data={"scmn": ["py.typed"]},
+    package_data={"scmn": ["py.typed", "weights/*.safetensors"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scmn.inference.prediction import Prediction
     from scmn.inference.segmenter import VideoSegmenter
     from scmn.networks.registry import list_models
-    from scmn.weights import save_weights
+    from scmn.weights.files import save_weights
 
 _HOMES = {
     "AugmentedSegmenter": "scmn.inference.augmentation",
@@ -33,7 +33,7 @@ _HOMES = {
     "build_model": "scmn.build",
     "list_models": "scmn.networks.registry",
     "load_config": "scmn.config",
-    "save_weights": "scmn.weights",
+    "save_weights": "scmn.weights.files",
 }
 
 __all__ = [

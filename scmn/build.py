@@ -9,8 +9,9 @@ from scmn.errors import InputError, nearest_name
 from scmn.networks.backbones import BACKBONES
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import MODELS
-from scmn.pretrained_backbones import load_pretrained_backbones
-from scmn.weights import load_weights, read_weights
+from scmn.weights.files import load_weights, read_weights
+from scmn.weights.pretrained_backbones import load_pretrained_backbones
+from scmn.weights.released import find_weights
 
 
 def build_model(
@@ -27,8 +28,9 @@ def build_model(
         name: one of ``list_models()``.
         backbone: trunk of the encoders, a name of ``scmn.networks.backbones.BACKBONES`` (None: the
             model's own).
-        weights: file of weights: a published STM or STCN file, or one of ours. What our file says
-            of the network's settings holds unless ``switches`` say otherwise.
+        weights: file of weights: a published STM or STCN file, or one of ours; "default": those
+            of this model that come with the package. What our file says of the network's settings
+            holds unless ``switches`` say otherwise.
         pretrained_backbone: start the trunks from ImageNet weights (downloaded once).
         **switches: further arguments of the network, such as ``spatial_constraint=False``.
 
@@ -41,7 +43,7 @@ def build_model(
     if weights is not None and pretrained_backbone:
         raise InputError("weights replace pretrained_backbone: give one of the two")
     entry = MODELS[name]
-    file = None if weights is None else read_weights(weights)
+    file = None if weights is None else read_weights(find_weights(weights, name))
     settings = dict(entry.settings)
     if file is not None and file.description is not None:
         if file.description.name != name:
@@ -58,6 +60,7 @@ def build_model(
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"model '{name}' with {settings}: {error}") from error
     network.description = ModelDescription(name, settings)
+    network.memory_defaults = entry.memory_defaults
     if file is not None:
         load_weights(network, file)
     if pretrained_backbone:

@@ -21,7 +21,7 @@ from scmn import build_model, save_weights
 from scmn.errors import InputError
 from scmn.programs import run_program
 from scmn.training.checkpoint import read_checkpoint
-from scmn.weights import load_weights
+from scmn.weights.files import load_weights
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -38,22 +38,14 @@ SMALL = {"backbone": "resnet18", "key_dim": 16, "value_dim": 32, "hidden_dim": 1
 def build_small(name: str, **switches: object) -> MemoryNetwork:
     """Build a small network with the same random weights every time."""
     torch.manual_seed(0)
-    extra = {"refinement_dim": 8} if name == "scmn" else {}
+    extra = {"refinement_dim": 8} if name.startswith("scmn") else {}
     return build_model(name, **{**SMALL, **extra, **switches})
 
 
-SMALL_MODELS = [
-    *(pytest.param((name, {}), id=name) for name in list_models()),
-    pytest.param(("scmn", {"memory_key": "frame", "similarity": "l2"}), id="scmn-frame"),
-]
-"""Every registered model, and SCMN with the memory that all objects address alike."""
-
-
-@pytest.fixture(params=SMALL_MODELS)
+@pytest.fixture(params=list_models())
 def small_model(request: pytest.FixtureRequest) -> MemoryNetwork:
-    """Every model of ``SMALL_MODELS``, small."""
-    name, switches = request.param
-    return build_small(name, **switches)
+    """Every registered model, small; of SCMN both kinds of memory."""
+    return build_small(request.param)
 
 
 @pytest.fixture(scope="session", params=["stm", "stcn"])

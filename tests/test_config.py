@@ -30,7 +30,7 @@ def test_shipped_files_are_valid_and_round_trip(path: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
 def test_shipped_files_state_the_published_memory_policy(name: str) -> None:
     config = load_config(REPOSITORY / "configs" / f"{name}.yaml")
-    assert config.memory == MemorySettings(**MODELS[name].network.memory_defaults)  # type: ignore[arg-type]
+    assert config.memory == MemorySettings(**MODELS[name].memory_defaults)  # type: ignore[arg-type]
     assert config.model.name == name
 
 

@@ -142,7 +142,10 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
     return {
         "nothing": ([], "what should be segmented"),
         "data without set": (["--data", davis], "what should be segmented"),
-        "no model": (data, "which model"),
+        "no such weights": (
+            [*data, "--config", "configs/stm.yaml", "--weights", "default"],
+            "no weights of 'stm' come with the package",
+        ),
         "config key": ([*data, "--config", folder / "bad.yaml"], "'every'"),
         "config file": ([*data, "--config", "configs/none.yaml"], "not found"),
         "override": ([*data, *w, "memory.evry=3"], "'every'"),
@@ -175,7 +178,7 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
 MISTAKES = [
     "nothing",
     "data without set",
-    "no model",
+    "no such weights",
     "config key",
     "config file",
     "override",

@@ -33,7 +33,8 @@ from scmn.inference.devices import resolve_device
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import MODELS
-from scmn.weights import read_weights
+from scmn.weights.files import read_weights
+from scmn.weights.released import DEFAULT_MODEL, DEFAULT_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -67,27 +68,38 @@ class Result:
 
 
 def resolve_config(path: Path | None, overrides: Sequence[str], weights: Path | None) -> Config:
-    """Load the configuration on top of the network's published memory policy.
+    """Load the configuration on top of the model's memory policy.
 
-    Without ``path`` the model is the one that the weights file names.
+    Without ``path`` the model is the one that the weights name.
 
     Raises:
         InputError: a wrong configuration, or nothing that names a model.
     """
     config = load_config(path, overrides)
-    if path is None and not any(o.startswith("model.name=") for o in overrides):
-        description = None if weights is None else read_weights(weights).description
-        if description is None:
-            raise InputError(
-                "which model? give --config (such as configs/stm.yaml), or --weights with a "
-                "published file or one that scmn wrote"
-            )
-        overrides = [f"model.name={description.name}", *overrides]
+    if path is None and not names_model(overrides):
+        overrides = [f"model.name={_model_of(weights)}", *overrides]
         config = load_config(path, overrides)
     if config.model.name not in MODELS:
         build_model(config.model.name)  # reports the unknown name
-    defaults: dict[str, Any] = dict(MODELS[config.model.name].network.memory_defaults)
+    defaults: dict[str, Any] = MODELS[config.model.name].memory_defaults
     return load_config(path, overrides, Config(memory=MemorySettings(**defaults)))
+
+
+def names_model(overrides: Sequence[str]) -> bool:
+    """Whether overrides of the configuration say which model it is."""
+    return any(override.startswith("model.name=") for override in overrides)
+
+
+def _model_of(weights: Path | None) -> str:
+    if str(weights) == DEFAULT_WEIGHTS:
+        return DEFAULT_MODEL
+    description = None if weights is None else read_weights(weights).description
+    if description is None:
+        raise InputError(
+            "which model? give --config (such as configs/stm.yaml), or --weights with a "
+            "published file or one that scmn wrote"
+        )
+    return description.name
 
 
 def evaluate(evaluation: Evaluation, config: Config, rank: Rank = ALONE) -> Result | None:

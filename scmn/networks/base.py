@@ -121,8 +121,9 @@ class MemoryNetwork(nn.Module, ABC):
     padding_colour: ClassVar[tuple[float, float, float]]
     """RGB in [0, 1] with which frames are padded to a multiple of 16."""
     similarity: Similarity
-    memory_defaults: ClassVar[Mapping[str, int | bool | None]]
-    """The published memory policy; the names are those of ``MemorySettings``."""
+    memory_defaults: Mapping[str, int | bool | None]
+    """The published memory policy, or the model's own; the names are those of
+    ``MemorySettings``."""
 
     key_dim: int
     value_dim: int

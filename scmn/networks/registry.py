@@ -19,6 +19,8 @@ class ModelEntry:
 
     network: type[MemoryNetwork]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, int | bool | None] = field(default_factory=dict)
+    """What differs from the network's published memory policy."""
 
     @property
     def setting_names(self) -> tuple[str, ...]:
@@ -26,9 +28,28 @@ class ModelEntry:
         parameters = inspect.signature(self.network.__init__).parameters
         return tuple(name for name in parameters if name != "self")
 
+    @property
+    def memory_defaults(self) -> dict[str, int | bool | None]:
+        """The memory policy where the user names none."""
+        return {**self.network.memory_defaults, **self.memory}
+
 
 MODELS: dict[str, ModelEntry] = {
     "scmn": ModelEntry(SCMN),
+    "scmn_small": ModelEntry(
+        SCMN,
+        {
+            "backbone": "resnet10_half",
+            "key_dim": 32,
+            "value_dim": 128,
+            "hidden_dim": 64,
+            "refinement_dim": 4,
+            "memory_key": "frame",
+            "similarity": "l2",
+        },
+        # Long videos on a laptop: time and memory of a frame are bounded.
+        memory={"max_frames": 8},
+    ),
     "stm": ModelEntry(STM),
     "stcn": ModelEntry(STCN),
 }

@@ -5,11 +5,21 @@ Source: SCMN, spatial constraint module (DAVIS Challenge 2020, semi-supervised t
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-OPEN_GATE = 2.0
-"""Initial bias: the prior starts near 0.9, so that an untrained gate lets the embedding through."""
+PREVIOUS_MASK = 0
+"""Its input channel."""
+FAR_PRIOR = 0.25
+"""What the untrained prior is far from the previous mask: low, but not shut, so that an object that
+jumps or comes back is found."""
+MASK_WEIGHT = 1.0
+"""First weight of every tap of the previous mask: nine open the gate within the object, the three
+along its edge still do. From random weights Adam's steps are too small to get there in time: the
+gate would learn to ignore the mask."""
 
 
 class SpatialConstraint(nn.Module):
@@ -22,7 +32,9 @@ class SpatialConstraint(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(channels + 1, 1, kernel_size=3, padding=1)
         assert self.convolution.bias is not None
-        nn.init.constant_(self.convolution.bias, OPEN_GATE)
+        with torch.no_grad():
+            self.convolution.bias.fill_(math.log(FAR_PRIOR / (1 - FAR_PRIOR)))
+            self.convolution.weight[:, PREVIOUS_MASK] = MASK_WEIGHT
 
     def forward(self, embedding: Tensor, previous_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Gate the embedding.
@@ -35,6 +47,7 @@ class SpatialConstraint(nn.Module):
         Returns:
             The gated embedding (B * N, C, h, w) and the spatial prior (B * N, 1, h, w) in [0, 1].
         """
-        joined = torch.cat([previous_mask.to(embedding.dtype), embedding], dim=1)
+        direction = functional.normalize(embedding, dim=1)
+        joined = torch.cat([previous_mask.to(embedding.dtype), direction], dim=1)
         prior = torch.sigmoid(self.convolution(joined))
         return embedding * prior, prior

@@ -30,7 +30,7 @@ class STCN(MemoryNetwork):
     # The published code pads after normalisation: with what the mean colour becomes.
     padding_colour: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     similarity: Similarity = "l2"
-    memory_defaults: ClassVar[Mapping[str, int | bool | None]] = {
+    memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
         "keep_first": True,
         "keep_previous": False,

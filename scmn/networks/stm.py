@@ -30,7 +30,7 @@ class STM(MemoryNetwork):
     remembers_padding: ClassVar[bool] = False
     padding_colour: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
     similarity: Similarity = "dot"
-    memory_defaults: ClassVar[Mapping[str, int | bool | None]] = {
+    memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
         "keep_first": True,
         "keep_previous": True,

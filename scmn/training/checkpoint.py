@@ -18,7 +18,7 @@ from torch import Tensor
 import scmn
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
-from scmn.weights import WeightsFile, load_tensors_only, load_weights
+from scmn.weights.files import WeightsFile, load_tensors_only, load_weights
 
 FORMAT = "scmn-checkpoint"
 

@@ -21,7 +21,7 @@ from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.optimizer import build_optimizer, restore_optimizer
 from scmn.training.random_state import random_state, restore_random_state, seed_everything
 from scmn.training.settings import AveragingSettings, OptimizerSettings
-from scmn.weights import read_weights
+from scmn.weights.files import read_weights
 from tests.conftest import build_small
 from tests.training.checkpoints import CPU, checkpoint, names
 

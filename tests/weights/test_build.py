@@ -10,12 +10,12 @@ import torch
 
 from scmn import InputError, build_model, list_models
 from scmn.networks.backbones import BACKBONES
-from scmn.pretrained_backbones import PRETRAINED_BACKBONES
+from scmn.weights.pretrained_backbones import PRETRAINED_BACKBONES
 from tests.conftest import build_small
 
 
 def test_list_models() -> None:
-    assert list_models() == ["scmn", "stcn", "stm"]
+    assert list_models() == ["scmn", "scmn_small", "stcn", "stm"]
 
 
 def test_networks_come_in_evaluation_mode_and_know_themselves() -> None:

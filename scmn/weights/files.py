@@ -21,7 +21,7 @@ from torch import Tensor
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
-from scmn.published_weights import convert_published, published_network
+from scmn.weights.published import convert_published, published_network
 
 NAMES_SHOWN = 3
 """How many tensors an error names before it counts the rest."""

@@ -1,0 +1,1 @@
+"""Weights: our files, the published ones, pretrained backbones, and what is released with us."""
