@@ -18,14 +18,15 @@ FAR_PRIOR = 0.25
 jumps or comes back is found."""
 MASK_WEIGHT = 1.0
 """First weight of every tap of the previous mask: nine open the gate within the object, the three
-along its edge still do. From random weights Adam's steps are too small to get there in time: the
-gate would learn to ignore the mask."""
+along its edge still do. Random first weights are some 0.02, and the mask would never count."""
 
 
 class SpatialConstraint(nn.Module):
     """Previous mask + current embedding -> sigmoid prior -> gated embedding.
 
-    Appearance alone cannot tell an object from its look-alikes; its last position can.
+    Appearance alone cannot tell an object from its look-alikes; its last position can. The prior
+    sees the embedding's direction only: its magnitude grows in training until it drives the sigmoid
+    far into saturation, where the mask no longer changes anything.
     """
 
     def __init__(self, channels: int) -> None:

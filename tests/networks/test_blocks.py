@@ -101,6 +101,17 @@ def test_spatial_constraint_gates_by_its_prior() -> None:
     assert not torch.allclose(prior, elsewhere)
 
 
+@pytest.mark.parametrize("magnitude", [0.01, 1.0, 1000.0])
+def test_spatial_prior_follows_the_mask_however_large_the_embedding_is(magnitude: float) -> None:
+    torch.manual_seed(0)
+    module = SpatialConstraint(64)
+    mask = torch.zeros(1, 1, 12, 12)
+    mask[..., 3:7, 3:7] = 1
+    _, prior = module(magnitude * torch.randn(1, 64, 12, 12), mask)
+    assert bool((prior[mask > 0] > 0.8).all())
+    assert 0.15 < prior[..., 8:, 8:].mean().item() < 0.35
+
+
 def test_residual_block_of_zero_weights_is_its_shortcut() -> None:
     block = ResidualBlock(4, 4)
     for parameter in block.parameters():
