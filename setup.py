@@ -41,6 +41,7 @@ setup(
         "demo": ["gradio>=5"],
         "dev": [
             "hypothesis>=6.100",
+            "matplotlib>=3.8",
             "mypy>=2.4,<2.5",
             "pytest>=9,<10",
             "pytest-xdist>=3.8,<4",

@@ -175,8 +175,8 @@ class TrainingSettings:
     """Everything about training that a configuration can say."""
 
     seed: int = 0
-    stages: dict[str, StageSettings] = field(default_factory=dict)
-    """Run in order."""
+    stages: dict[str, Optional[StageSettings]] = field(default_factory=dict)  # noqa: UP045
+    """By name (null: without one that a base file has); ``stages_in_order`` are run."""
     norm: str = "frozen"
     """frozen (needs pretrained backbones) or batch."""
     train_affine: bool = True
@@ -196,3 +196,8 @@ class TrainingSettings:
     pictures_every: int = 500
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
+
+    @property
+    def stages_in_order(self) -> dict[str, StageSettings]:
+        """The stages that there are."""
+        return {name: stage for name, stage in self.stages.items() if stage is not None}

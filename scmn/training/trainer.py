@@ -152,9 +152,8 @@ class Trainer:
                 )
             names = names[names.index(restored.stage) :]
         for name in names:
-            stage = Stage(
-                name, self.network, self.settings.stages[name], self.settings, self.processes
-            )
+            settings = self.settings.stages_in_order[name]
+            stage = Stage(name, self.network, settings, self.settings, self.processes)
             if restored is not None and restored.stage == name:
                 self._restore_stage(stage, restored)
             if not self._run_stage(stage):
@@ -260,7 +259,7 @@ class Trainer:
         restore_random_state(states[self.processes.rank % len(states)], self.processes.device)
 
     def _chosen_stages(self, stage: str | None) -> list[str]:
-        names = list(self.settings.stages)
+        names = list(self.settings.stages_in_order)
         if not names:
             raise InputError("the configuration has no training.stages")
         if stage is None:

@@ -45,7 +45,7 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         torch.get_num_threads(),
         training.workers,
     )
-    for name, settings in training.stages.items():
+    for name, settings in training.stages_in_order.items():
         stage = Stage(name, network, settings, training, Processes(device))
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
         with FlopCounterMode(display=False) as counter:

@@ -272,6 +272,7 @@ def test_a_loss_that_is_not_finite_names_its_samples(davis: Path, tmp_path: Path
         (["training.stages.main.data.videos.exclude=[nothing]"], "no sequence 'nothing'"),
         (["training.stages.main.schedule.name=cosin"], "cosine"),
         (["training.norm=frosen"], "frozen"),
+        (["training.stages.main=null"], "no stage 'main'; there are: pretrain"),
         (["training.precision=fp8"], "precision"),
         (["training.validation.every=5"], "needs dataset and root"),
         (["training.stages.main.iterations=0"], "at least 1"),

@@ -1,0 +1,49 @@
+#!/usr/bin/env python
+"""Train small networks under one budget, score them alike, and write what came out.
+
+    python scripts/ablation.py configs/ablation/small.yaml
+    python scripts/ablation.py configs/ablation/small.yaml --only scmn --seed 1
+    python scripts/ablation.py configs/ablation/small.yaml --report-only
+
+What is done already is not done again: an interrupted training or evaluation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ablations.plan import read_plan
+from ablations.report import write_report
+from ablations.runs import REPOSITORY, read_results, run
+
+from scmn.errors import InputError, nearest_name
+from scmn.programs import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("plan", type=Path, help="YAML file of runs")
+    add("--only", action="append", metavar="NAME", help="only this run (repeatable)")
+    add("--seed", action="append", type=int, help="only this seed (repeatable)")
+    add("--report-only", action="store_true", help="run nothing")
+    given = parser.parse_args()
+    plan = read_plan(given.plan)
+    for name in given.only or []:
+        if name not in plan.runs:
+            raise InputError(f"{given.plan} has no run '{name}'{nearest_name(name, plan.runs)}")
+    if not given.report_only:
+        # What is evaluated in another way needs the weights of what is trained.
+        names = sorted(given.only or plan.runs, key=lambda name: bool(plan.runs[name].weights_of))
+        for seed in given.seed or plan.seeds:
+            for name in names:
+                run(plan, name, seed)
+    for path in write_report(plan, given.plan, read_results(plan), REPOSITORY):
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,79 @@
+"""What an ablation runs: a YAML file of networks, seeds and evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, cast
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scmn.errors import InputError, nearest_name
+
+# omegaconf reads these annotations at run time and, on Python 3.10, wants Optional.
+
+
+@dataclass
+class EvaluationPlan:
+    """A data set that every network is scored on."""
+
+    title: str = MISSING
+    dataset: str = MISSING
+    """A name that eval.py takes."""
+    data: str = MISSING
+    sequences: list[str] = field(default_factory=list)
+    """Only these (empty: all)."""
+
+
+@dataclass
+class RunPlan:
+    """A network that is trained, or one that is evaluated in another way."""
+
+    title: str = MISSING
+    group: str = MISSING
+    """Heading of its table."""
+    overrides: list[str] = field(default_factory=list)
+    """key=value of the configuration, for training and evaluation."""
+    weights_of: Optional[str] = None  # noqa: UP045
+    """Evaluate the weights of this run instead of training."""
+
+
+@dataclass
+class Plan:
+    """All runs of an ablation."""
+
+    config: str = MISSING
+    output: str = MISSING
+    """Folder of the runs."""
+    results: str = MISSING
+    """JSON file of what was measured; the report is made from it alone."""
+    report: str = MISSING
+    """Markdown file."""
+    picture: str = MISSING
+    """Plot that the report shows."""
+    overrides: list[str] = field(default_factory=list)
+    """Common to all runs."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    evaluations: dict[str, EvaluationPlan] = field(default_factory=dict)
+    runs: dict[str, RunPlan] = field(default_factory=dict)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan; InputError says what is wrong with it."""
+    if not path.is_file():
+        raise InputError(f"plan not found: {path}")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Plan), cast(Any, OmegaConf.load(path)))
+        plan = cast(Plan, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
+    for name, run in plan.runs.items():
+        other = run.weights_of
+        if other is not None and (other not in plan.runs or plan.runs[other].weights_of):
+            trained = [n for n, r in plan.runs.items() if r.weights_of is None]
+            raise InputError(
+                f"{path}: runs.{name}.weights_of: no run '{other}' is trained"
+                f"{nearest_name(other, trained)}"
+            )
+    return plan

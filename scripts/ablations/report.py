@@ -1,0 +1,106 @@
+"""The recorded results of an ablation as Markdown tables and a plot; nothing is typed by hand."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablations.plan import Plan
+from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
+
+INTRODUCTION = """\
+# Results under one budget
+
+Made by `python scripts/ablation.py {plan}` from [{results}]({results}), which holds the command,
+scores and scores by sequence of every evaluation. All networks of a table have the same data,
+iterations and seeds ({seeds}); scores are means over the seeds, ± their standard deviation. J is
+region similarity, J&F its mean with contour accuracy, in percent. Machine: {machine}.
+
+![J of every network on every test set]({picture})
+"""
+
+
+def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: Path) -> list[Path]:
+    """Write plot and Markdown; return their paths.
+
+    Args:
+        plan: what was to be run.
+        plan_path: its file, to be named in the text.
+        results: what was recorded.
+        root: folder that the plan's paths are relative to.
+    """
+    if not results.get("runs"):
+        raise InputError(f"nothing is recorded in {plan.results} yet")
+    report, picture = root / plan.report, root / plan.picture
+    _plot(plan, results["runs"], picture)
+    text = INTRODUCTION.format(
+        plan=plan_path,
+        results=os.path.relpath(root / plan.results, report.parent),
+        seeds=", ".join(map(str, plan.seeds)),
+        machine=results["machine"],
+        picture=os.path.relpath(picture, report.parent),
+    )
+    for group in dict.fromkeys(run.group for run in plan.runs.values()):
+        text += f"\n## {group}\n\n{_table(plan, group, results['runs'])}"
+    with atomic_path(report) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return [picture, report]
+
+
+def _table(plan: Plan, group: str, runs: Mapping[str, Any]) -> str:
+    titles = [evaluation.title for evaluation in plan.evaluations.values()]
+    columns = ["network", *(f"{title}: {score}" for title in titles for score in ("J", "J&F"))]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for name, run in plan.runs.items():
+        if run.group != group:
+            continue
+        cells = [run.title]
+        for key in plan.evaluations:
+            for score in ("J-Mean", "J&F-Mean"):
+                values = scores_of(runs, name, key, score)
+                cells.append(_mean_and_spread(values) if values else "not run")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def scores_of(runs: Mapping[str, Any], name: str, evaluation: str, score: str) -> list[float]:
+    """Return a score of every seed that was evaluated, in percent."""
+    seeds = runs.get(name, {}).values()
+    return [100 * float(seed[evaluation][score]) for seed in seeds if evaluation in seed]
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    mean = f"{statistics.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def _plot(plan: Plan, runs: Mapping[str, Any], path: Path) -> None:
+    """Draw a row for every network and a mark for every seed and test set."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError("the plot needs matplotlib: pip install 'scmn[dev]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.36 * len(plan.runs) + 1.2), layout="tight")
+    for order, (key, evaluation) in enumerate(plan.evaluations.items()):
+        marks = [
+            (value, row)
+            for row, name in enumerate(plan.runs)
+            for value in scores_of(runs, name, key, "J-Mean")
+        ]
+        x, y = zip(*marks, strict=True) if marks else ((), ())
+        axes.plot(x, y, "osD^v"[order % 5], label=evaluation.title, alpha=0.8)
+    axes.set_yticks(range(len(plan.runs)), [run.title for run in plan.runs.values()])
+    axes.invert_yaxis()
+    axes.set_xlabel("J, percent")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    pyplot.close(figure)
