@@ -48,10 +48,11 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
     for name, settings in training.stages_in_order.items():
         stage = Stage(name, network, settings, training, Processes(device))
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
+        # First of all: the stage's own workers begin to draw with its first step.
+        drawn = _rate(iter(loader).__next__, batches, settings.batch_size)
         with FlopCounterMode(display=False) as counter:
             stage.step()
         work = counter.get_total_flops() / settings.batch_size
-        drawn = _rate(iter(loader).__next__, batches, settings.batch_size)
         step = _rate(stage.step, batches, settings.batch_size)
         memory = ""
         if device.type == "cuda":

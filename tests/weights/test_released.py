@@ -1,0 +1,70 @@
+"""The weights that come with the package: they are found, small, and segment."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmn import InputError, VideoSegmenter, build_model
+from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+from scmn.evaluation.metrics import region_similarity
+from scmn.weights.released import find_weights
+from tests.conftest import REPOSITORY
+
+FRAMES = 10
+LARGEST_BYTES = 20 * 2**20
+
+
+def test_a_synthetic_object_is_followed() -> None:
+    settings = SyntheticSettings(
+        size=(192, 336), frames=FRAMES, objects=(1, 1), distractors=(1, 1), minimum_area=0.05
+    )
+    images, label_maps = zip(
+        *(SyntheticSequence(settings, 1, 7).frame(t) for t in range(FRAMES)), strict=True
+    )
+    segmenter = VideoSegmenter(build_model("scmn_small", weights="default"))
+    predictions = list(segmenter.run(images, label_maps[0]))
+    scores = [
+        region_similarity(predicted.labels == 1, labels == 1)
+        for predicted, labels in zip(predictions[1:], label_maps[1:], strict=True)
+    ]
+    assert np.mean(scores) > 0.5
+
+
+def test_the_file_is_small_and_names_its_model() -> None:
+    assert find_weights("default", "scmn_small").stat().st_size < LARGEST_BYTES
+    with pytest.raises(InputError, match="no weights of 'stm' come with the package, only of scmn"):
+        build_model("stm", weights="default")
+
+
+def test_a_file_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert find_weights(tmp_path / "a.pt", "stm") == tmp_path / "a.pt"
+
+
+def test_an_installed_package_brings_them(tmp_path: Path) -> None:
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(REPOSITORY / name, source)
+    shutil.copytree(REPOSITORY / "scmn", source / "scmn")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "--target", str(installed)]
+    subprocess.run([*pip, *options, str(source)], check=True, timeout=200)
+    program = (
+        "import scmn; from scmn import build_model; "
+        "print(scmn.__file__); build_model('scmn_small', weights='default')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}); {program}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    assert str(installed) in ended.stdout
