@@ -118,7 +118,8 @@ class Decoder(nn.Module):
         x = self.residual(embedding)
         x = self.refine8(x, skips.stride8)
         x = self.refine4(x, skips.stride4)
-        logits = self.predict(functional.relu(x))
+        # With so few channels, channels-last would enlarge several times slower on a CPU.
+        logits = self.predict(functional.relu(x)).contiguous()
         return functional.interpolate(
             logits, scale_factor=UPSAMPLING, mode="bilinear", align_corners=False
         )

@@ -35,12 +35,12 @@ class ReadSettings:
     def largest_block(self, device: torch.device) -> int:
         """Return the bound in bytes.
 
-        On a CPU a block of a few MiB stays in the cache through product, softmax and conversion,
+        On a CPU a block of some MiB stays in the cache through product, softmax and conversion,
         which halves the time of a read; a GPU wants few large kernels.
         """
         if self.block_bytes is not None:
             return self.block_bytes
-        return (4 if device.type == "cpu" else 256) * 2**20
+        return (8 if device.type == "cpu" else 256) * 2**20
 
 
 def read_memory(
@@ -72,7 +72,7 @@ def read_memory(
     keys = memory_key.flatten(3).flatten(0, 1)
     sharing = objects // memory_key.shape[1]
     # With a shared key the values of all objects are read with one affinity matrix.
-    values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1)
+    values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1).contiguous()
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
     affinity = _Affinity(keys, similarity)
     weighted: Callable[[Tensor], Tensor]
@@ -107,7 +107,8 @@ class _Affinity:
 
     def __init__(self, keys: Tensor, similarity: Similarity) -> None:
         """``keys``: (G, Ck, P)."""
-        self._keys = keys.float()
+        # A part of a larger store would be copied anew by the product of every block.
+        self._keys = keys.float().contiguous()
         self._scale = 1 / math.sqrt(keys.shape[1])
         self._offset: Tensor | None = None
         if similarity == "l2":
