@@ -7,7 +7,7 @@ Sources: STM (Oh et al., ICCV 2019, 3.3) for the dot product; STCN (Cheng et al.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -72,21 +72,24 @@ def read_memory(
     keys = memory_key.flatten(3).flatten(0, 1)
     sharing = objects // memory_key.shape[1]
     # With a shared key the values of all objects are read with one affinity matrix.
-    values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1).contiguous()
+    values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
+    blocks = _query_blocks(queries, keys, settings)
+    if len(blocks) > 1:
+        # A part of a larger store would be copied anew by the products of every block.
+        keys, values = keys.contiguous(), values.contiguous()
     affinity = _Affinity(keys, similarity)
     weighted: Callable[[Tensor], Tensor]
     if settings.top_k is None or settings.top_k >= keys.shape[2]:
         weighted = partial(_weighted_values, values=values)
     else:
         weighted = partial(_best_values, table=values.transpose(1, 2), top_k=settings.top_k)
-    blocks = _query_blocks(queries, keys, settings)
     readouts = [weighted(affinity(block)) for block in blocks]
     readout = readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=2)
     return readout.reshape(batch, objects, value_dim, *query_key.shape[-2:])
 
 
-def _query_blocks(queries: Tensor, keys: Tensor, settings: ReadSettings) -> Iterator[Tensor]:
+def _query_blocks(queries: Tensor, keys: Tensor, settings: ReadSettings) -> Sequence[Tensor]:
     """Split the query positions so that no affinity exceeds the bound that the settings give."""
     row_bytes = 4 * keys.shape[0] * keys.shape[2]
     rows = queries.shape[2]
@@ -95,7 +98,7 @@ def _query_blocks(queries: Tensor, keys: Tensor, settings: ReadSettings) -> Iter
         settings.strategy == "auto" and rows * row_bytes > largest
     ):
         rows = min(rows, max(1, largest // row_bytes))
-    yield from queries.split(rows, dim=2)
+    return queries.split(rows, dim=2)
 
 
 class _Affinity:
@@ -107,8 +110,7 @@ class _Affinity:
 
     def __init__(self, keys: Tensor, similarity: Similarity) -> None:
         """``keys``: (G, Ck, P)."""
-        # A part of a larger store would be copied anew by the product of every block.
-        self._keys = keys.float().contiguous()
+        self._keys = keys.float()
         self._scale = 1 / math.sqrt(keys.shape[1])
         self._offset: Tensor | None = None
         if similarity == "l2":
