@@ -34,7 +34,7 @@ from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import MODELS
 from scmn.weights.files import read_weights
-from scmn.weights.released import DEFAULT_MODEL, DEFAULT_WEIGHTS
+from scmn.weights.released import DEFAULT_MODEL, find_weights
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ def names_model(overrides: Sequence[str]) -> bool:
 
 
 def _model_of(weights: Path | None) -> str:
-    if str(weights) == DEFAULT_WEIGHTS:
-        return DEFAULT_MODEL
-    description = None if weights is None else read_weights(weights).description
+    description = None
+    if weights is not None:
+        description = read_weights(find_weights(weights, DEFAULT_MODEL)).description
     if description is None:
         raise InputError(
             "which model? give --config (such as configs/stm.yaml), or --weights with a "
