@@ -99,12 +99,14 @@ class Pasting:
     """Draws the objects that join a clip, and their motion."""
 
     images: Sequence[LabelledImage]
-    """Where objects are cut out."""
+    """Where objects are cut out (none: nothing is pasted)."""
     settings: PasteSettings
 
     def cutouts(self, unused_labels: Sequence[int], rng: np.random.Generator) -> list[Cutout]:
         """Draw the objects that join a clip; each that is labelled takes one of the labels."""
-        cutouts = []
+        cutouts: list[Cutout] = []
+        if not self.images:
+            return cutouts
         for label in unused_labels[: self.settings.count(rng)]:
             image = self.images[int(rng.integers(len(self.images)))]
             cutout = _cut_out(image, unused_label=label, settings=self.settings, rng=rng)

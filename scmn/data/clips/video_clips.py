@@ -114,7 +114,7 @@ class VideoClips:
         self.augmentation = VideoAugmentation() if augmentation is None else augmentation
         self.curriculum = SkipCurriculum() if curriculum is None else curriculum
         self.frame_interval = frame_interval
-        self._pasting = Pasting(pasted_images, self.augmentation.paste) if pasted_images else None
+        self._pasting = Pasting(pasted_images, self.augmentation.paste)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -131,10 +131,8 @@ class VideoClips:
     ) -> DrawnClip:
         """Draw a clip of any video with this data set's settings; see ``draw``."""
         skip = self.curriculum.maximum_skip(progress, frame_interval=self.frame_interval)
-        cutouts: list[Cutout] = []
-        if self._pasting is not None:
-            # Objects that enter the video later have small ids too.
-            cutouts = self._pasting.cutouts(range(MAX_OBJECT_ID, 0, -1), rng)
+        # Objects that enter the video later have small ids too.
+        cutouts = self._pasting.cutouts(range(MAX_OBJECT_ID, 0, -1), rng)
         plan = first_with_object(self._plans(video, cutouts, skip, rng), self.settings)
         targets = choose_targets(plan.first_labels, self.settings, rng)
         frames = [
@@ -161,25 +159,18 @@ class VideoClips:
         rng: np.random.Generator,
     ) -> Iterator[_Plan]:
         """Draw frames and geometries, one after the other."""
+        motion, size, frames = self.augmentation.motion, self.settings.size, self.settings.frames
         annotated = _annotated_frames(video)
         while True:
             places = choose_frames(
-                len(annotated), frames=self.settings.frames, maximum_skip=maximum_skip, rng=rng
+                len(annotated), frames=frames, maximum_skip=maximum_skip, rng=rng
             )
             if rng.random() < self.augmentation.reverse:
                 places.reverse()
             indices = [annotated[place] for place in places]
             labels = video.annotation(indices[0])
             warps = self._warps((labels.shape[0], labels.shape[1]), rng)
-            moving: list[MovingCutout] = []
-            if self._pasting is not None:
-                moving = self._pasting.move(
-                    cutouts,
-                    self.augmentation.motion,
-                    frames=self.settings.frames,
-                    size=self.settings.size,
-                    rng=rng,
-                )
+            moving = self._pasting.move(cutouts, motion, frames=frames, size=size, rng=rng)
             first_labels = warps[0].labels(labels)
             for cutout in moving:
                 cutout.paste_labels(first_labels, 0)
