@@ -25,10 +25,10 @@ def run(plan: Plan, name: str, seed: int) -> None:
     """Train (unless that is done), evaluate, and record the scores of one run with one seed."""
     this = plan.runs[name]
     trained = this.weights_of or name
-    weights = REPOSITORY / _training_folder(plan, trained, seed) / LAST
+    weights = _training_folder(plan, trained, seed) / LAST
     if this.weights_of is None:
         _call(_training_command(plan, name, seed))
-    elif not weights.is_file():
+    elif not (REPOSITORY / weights).is_file():
         raise InputError(f"run '{trained}' with seed {seed} first: there is no {weights}")
     for key, evaluation in plan.evaluations.items():
         output = Path(plan.output) / f"{name}-{seed}" / key
@@ -70,7 +70,7 @@ def _evaluation_command(
     return [
         "eval.py",
         *("--config", plan.config),
-        *("--weights", os.path.relpath(weights, REPOSITORY)),
+        *("--weights", str(weights)),
         *("--dataset", evaluation.dataset, "--data", evaluation.data),
         *sequences,
         *("--output", str(output)),
