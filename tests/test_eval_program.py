@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,21 +17,9 @@ from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video import VideoWriter
 from tests.conftest import REPOSITORY, build_small
+from tests.programs import run_python
 
 FRAMES = 5
-
-
-def python(*arguments: object, module: str | None = None) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable] if module is None else [sys.executable, "-m", module]
-    return subprocess.run(
-        [*launcher, *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +41,13 @@ def test_data_set_alone_and_shared_out_by_torchrun(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
-    alone = python("eval.py", *options, "--output", tmp_path / "alone")
+    alone = run_python("eval.py", *options, "--output", tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     assert "J&F" in alone.stdout
     assert "peak memory" in alone.stdout
     launch = ["--standalone", "--nproc_per_node=2", "eval.py"]
-    shared = python(
-        *launch, *options, "--output", tmp_path / "shared", module="torch.distributed.run"
+    shared = run_python(
+        "-m", "torch.distributed.run", *launch, *options, "--output", tmp_path / "shared"
     )
     assert shared.returncode == 0, shared.stderr
     assert "per process, 2 of them" in shared.stdout
@@ -75,7 +62,7 @@ def test_data_set_alone_and_shared_out_by_torchrun(
     scores = "per-sequence_results-val.csv"
     assert (tmp_path / "shared" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
 
-    rescored = python(
+    rescored = run_python(
         "eval.py",
         "--score-only",
         tmp_path / "shared/masks",
@@ -101,7 +88,7 @@ def test_the_users_own_video(weights: Path, tmp_path: Path) -> None:
     labels = np.zeros((48, 64), dtype=np.uint8)
     labels[10:30, 5:25] = 9
     write_label_map(tmp_path / "first.png", labels)
-    completed = python(
+    completed = run_python(
         "eval.py",
         "--config",
         "configs/stcn.yaml",
@@ -244,13 +231,14 @@ def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_p
     shutil.copytree(davis, tmp_path / "data")
     second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
     (second / "00002.jpg").write_bytes(b"no image")
-    completed = python(
+    completed = run_python(
+        "-m",
+        "torch.distributed.run",
         "--standalone",
         "--nproc_per_node=2",
         "eval.py",
         *("--weights", weights, "--dataset", "davis2017-val", "--data", tmp_path / "data"),
         *("--output", tmp_path / "out"),
-        module="torch.distributed.run",
     )
     assert completed.returncode != 0
     (line,) = error_lines(completed)
@@ -261,26 +249,27 @@ def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_p
 
 
 def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
-    completed = python(
+    completed = run_python(
+        "-m",
+        "torch.distributed.run",
         "--standalone",
         "--nproc_per_node=2",
         "eval.py",
         *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
-        module="torch.distributed.run",
     )
     assert completed.returncode != 0
     assert error_lines(completed) == ["error: --video and --mask go together"]
 
 
 def test_help_shows_the_examples_as_they_are_typed() -> None:
-    completed = python("eval.py", "--help")
+    completed = run_python("eval.py", "--help")
     assert completed.returncode == 0
     (example,) = [line for line in completed.stdout.splitlines() if "STM_weights.pth" in line]
     assert example.endswith("STM_weights.pth \\")
 
 
 def test_a_mistake_in_a_subprocess(davis: Path) -> None:
-    completed = python(
+    completed = run_python(
         "eval.py", "--dataset", "davis2017-vla", "--data", davis, "--config", "configs/stm.yaml"
     )
     assert completed.returncode == 2

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from scmn.data.masks import read_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from tests.conftest import REPOSITORY
+from tests.programs import run_python
 
 
 def script(name: str, *arguments: object) -> str:
-    completed = subprocess.run(
-        [sys.executable, f"scripts/{name}", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    completed = run_python(f"scripts/{name}", *arguments)
     assert completed.returncode == 0, completed.stderr
     return completed.stdout + completed.stderr
 

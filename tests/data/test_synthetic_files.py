@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +12,10 @@ import pytest
 from scmn.data.davis import davis_sequences
 from scmn.data.synthetic import SyntheticSequence, write_davis
 from scmn.errors import InputError
-from tests.conftest import REPOSITORY
 from tests.data.test_synthetic import TINY
+from tests.programs import run_python
+
+SCRIPT = "scripts/make_synthetic_davis.py"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -95,17 +94,9 @@ def test_other_settings_or_another_seed_are_refused(tmp_path: Path) -> None:
     assert files_of(tmp_path) == before
 
 
-def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    script = REPOSITORY / "scripts" / "make_synthetic_davis.py"
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-
 def test_the_script_writes_what_the_function_writes(tmp_path: Path) -> None:
     options = ["--sequences", "1", "--size", "32x48", "--frames", "3", "--objects", "1-2"]
-    done = run_script(str(tmp_path / "script"), *options)
+    done = run_python(SCRIPT, tmp_path / "script", *options)
     assert done.returncode == 0, done.stderr
     write_davis(tmp_path / "function", sequences=1, settings=TINY)
     assert files_of(tmp_path / "script") == files_of(tmp_path / "function")
@@ -113,7 +104,7 @@ def test_the_script_writes_what_the_function_writes(tmp_path: Path) -> None:
 
 def test_the_script_reports_a_mistake_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    done = run_script(str(tmp_path), "--sequences", "1", "--size", "32x48")
+    done = run_python(SCRIPT, tmp_path, "--sequences", "1", "--size", "32x48")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "something else" in done.stderr.splitlines()[-1]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.programs import run_python
 
 PROGRAM = """
 import resource, sys
@@ -29,14 +27,7 @@ for t, _ in enumerate(segmenter.run(frames, sequence.annotation(0))):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module")
 def test_600_frames_take_no_more_than_120() -> None:
-    completed = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "8"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
+    completed = run_python("-c", PROGRAM, "8")
+    assert completed.returncode == 0, completed.stderr
     short, long = map(int, completed.stdout.split())
     assert long <= 1.05 * short
