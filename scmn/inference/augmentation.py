@@ -56,11 +56,12 @@ class AugmentedSegmenter(StreamingSegmenter):
         """
         if not scales or min(scales) <= 0:
             raise InputError(f"test-time scales must be positive numbers, not {list(scales)}")
-        self._views = [
-            _View(VideoSegmenter(model, scale=scale, **settings), flipped)
-            for scale in sorted(scales, reverse=True)
-            for flipped in ([False, True] if flip else [False])
-        ]
+        self._views: list[_View] = []
+        for scale in sorted(scales, reverse=True):
+            for flipped in [False, True] if flip else [False]:
+                segmenter = VideoSegmenter(model, scale=scale, **settings)
+                model = segmenter.model  # made ready once for all views
+                self._views.append(_View(segmenter, flipped))
 
     @property
     def object_ids(self) -> tuple[int, ...]:

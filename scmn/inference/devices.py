@@ -41,10 +41,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     Raises:
         InputError: an unknown precision, or fp16 without a GPU.
     """
+    dtype = reduced_dtype(device, precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def reduced_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """Return the data type of the large operations at ``precision``; None: float32 throughout.
+
+    Raises:
+        InputError: an unknown precision, or fp16 without a GPU.
+    """
     if precision not in get_args(Precision):
         raise InputError(f"unknown precision '{precision}': use {', '.join(get_args(Precision))}")
-    if precision == "fp32":
-        return nullcontext()
     if precision == "fp16" and device.type == "cpu":
         raise InputError("precision 'fp16' needs a GPU; on the CPU use bf16 or fp32")
-    return torch.autocast(device.type, dtype=_AUTOCAST[precision])
+    return _AUTOCAST.get(precision)

@@ -13,11 +13,12 @@ from torch import Tensor
 from scmn.config import MemorySettings
 from scmn.data.masks import MAX_OBJECT_ID, VOID, object_ids, to_one_hot
 from scmn.errors import InputError, nearest_name
-from scmn.inference.devices import autocast, resolve_device
+from scmn.inference.devices import autocast, reduced_dtype, resolve_device
 from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.inference.memory_bank import MemoryBank
 from scmn.inference.prediction import Prediction, with_given_labels
+from scmn.inference.prepared import prepare
 from scmn.inference.streaming import StreamingSegmenter
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
@@ -52,7 +53,8 @@ class VideoSegmenter(StreamingSegmenter):
     ) -> None:
         """
         Args:
-            model: a network; it is moved to the device and put into evaluation mode.
+            model: a network. It stays as it is: a copy is made ready for the device, and does not
+                see what the network learns later.
             memory: what is remembered: a mapping of the settings that differ from the network's
                 published policy, or complete settings that replace it.
             size: scale frames down to this shorter side (None: keep their size).
@@ -69,10 +71,9 @@ class VideoSegmenter(StreamingSegmenter):
         """
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.precision = precision
-        with autocast(self.device, precision):
-            pass  # a wrong precision is reported here, not on the first frame
+        dtype = reduced_dtype(self.device, precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
-        self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.model = prepare(model, self.device, dtype)
         self.memory_settings = _memory_settings(model, memory)
         self.size = size
         self.scale = scale
@@ -250,7 +251,8 @@ class VideoSegmenter(StreamingSegmenter):
     ) -> Prediction:
         cropped = geometry.crop(probabilities[0])
         ids = torch.tensor([0, *self.object_ids], dtype=torch.uint8, device=self.device)
-        predicted = ids[most_probable(cropped, geometry)].cpu().numpy()
+        channel = most_probable(cropped, geometry)
+        predicted = ids.index_select(0, channel.flatten()).view(channel.shape).cpu().numpy()
         if given is not None and labels is not None:
             predicted = with_given_labels(predicted, labels, tuple(given))
         prior = None if segmentation is None else segmentation.auxiliary.spatial_prior

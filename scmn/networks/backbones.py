@@ -97,8 +97,8 @@ class Features:
 class Trunk(nn.Module):
     """A backbone from the image to stride 16."""
 
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    offset: Tensor
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
@@ -114,8 +114,9 @@ class Trunk(nn.Module):
         self.layer1 = network.layer1
         self.layer2 = network.layer2
         self.layer3 = network.layer3
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("scale", 1 / std, persistent=False)
+        self.register_buffer("offset", -mean / std, persistent=False)
 
     @property
     def first_convolution(self) -> nn.Conv2d:
@@ -123,9 +124,15 @@ class Trunk(nn.Module):
         convolution: Any = self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
         return convolution
 
+    @property
+    def first_norm(self) -> nn.Module:
+        """The norm of the first convolution's response (nothing once it has been folded)."""
+        norm: Any = self.conv1[1] if isinstance(self.conv1, nn.Sequential) else self.bn1
+        return norm
+
     def first_response(self, image: Tensor) -> Tensor:
         """Normalise ``image`` (B, 3, H, W) in [0, 1] and apply the first convolution."""
-        return self.first_convolution((image - self.mean) / self.std)
+        return self.first_convolution(torch.addcmul(self.offset, image, self.scale))
 
     def features(self, first_response: Tensor) -> Features:
         """Return the features that follow from the first convolution's output."""

@@ -223,10 +223,11 @@ class Trainer:
         return True
 
     def _network_to_validate(self) -> MemoryNetwork:
-        """A copy, because inference lays weights out in its own way; averaged if there is one."""
+        """The network, or one with the averaged weights."""
+        if self.average is None:
+            return self.network
         network = copy.deepcopy(self.network)
-        if self.average is not None:
-            network.load_state_dict(self.average.weights)
+        network.load_state_dict(self.average.weights)
         return network
 
     def _save(self, stage: Stage, *, best: bool) -> None:

@@ -54,11 +54,7 @@ class Validation:
         return Validation(dataset, size, memory, precision)
 
     def run(self, network: MemoryNetwork, device: torch.device) -> dict[str, float]:
-        """Segment and score; J, F and their mean by name, in 0..1.
-
-        ``network`` is put into evaluation mode and laid out for inference: give a copy of the one
-        that is trained.
-        """
+        """Segment and score with the network as it is now; J, F and their mean by name, in 0..1."""
         with tempfile.TemporaryDirectory() as folder:
             masks = Path(folder)
             segmenter = VideoSegmenter(

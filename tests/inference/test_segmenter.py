@@ -201,8 +201,7 @@ def test_memory_settings_default_to_the_networks_policy() -> None:
 def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = build_small("scmn")
-    segmenter = VideoSegmenter(model)
+    segmenter = VideoSegmenter(build_small("scmn"))
     frames = list(video(4))
     segmenter.step(frames[0], label_map((7, 5, 5)))
 
@@ -210,7 +209,7 @@ def test_a_frame_that_cannot_be_remembered_leaves_the_rest_usable(
         raise torch.OutOfMemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(model, "encode_memory", exhausted)
+        patch.setattr(segmenter.model, "encode_memory", exhausted)
         with pytest.raises(torch.OutOfMemoryError):
             segmenter.step(frames[1], label_map((3, 30, 40)))
     assert segmenter.object_ids == (7,)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from scmn.networks.aggregation import soft_aggregation
-from scmn.networks.backbones import BACKBONES, Trunk
+from scmn.networks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, Trunk
 from scmn.networks.decoder import Decoder, RefineBlock, ResidualBlock
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder
 from scmn.networks.fusion import FeatureFusion
@@ -58,7 +58,8 @@ def test_memory_encoder_equals_a_convolution_of_five_channels(backbone: str) -> 
     stems = (first.weight, encoder.object_stem.weight, encoder.others_stem.weight)
     joined.weight.copy_(torch.cat(stems, dim=1))
     joined.bias.zero_()
-    normalised = (image - encoder.trunk.mean) / encoder.trunk.std
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    normalised = (image - mean) / std
     for n in range(2):
         stacked = torch.cat([normalised, mask[:, n : n + 1], others[:, n : n + 1]], dim=1)
         expected = encoder.trunk.features(joined(stacked)).stride16
