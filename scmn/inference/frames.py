@@ -34,4 +34,4 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
         raise InputError(f"a frame array is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
     # A copy: the array may be read-only, or a view with negative strides.
     array = torch.tensor(np.ascontiguousarray(frame)).to(device)
-    return array.permute(2, 0, 1).unsqueeze(0).float() / 255
+    return array.permute(2, 0, 1).unsqueeze(0) / 255

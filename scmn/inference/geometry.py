@@ -53,7 +53,13 @@ class FrameGeometry:
             image = functional.interpolate(
                 image, self.scaled_size, mode="bilinear", align_corners=False, antialias=True
             ).clamp(0, 1)
-        return functional.pad(image - colour, self.padding) + colour
+        if not any(self.padding):
+            return image
+        height, width = (size + -size % STRIDE for size in self.scaled_size)
+        padded = colour.expand(image.shape[0], -1, height, width)
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        self.crop(padded).copy_(image)
+        return padded
 
     def network_masks(self, masks: Tensor) -> Tensor:
         """(B, N, H, W) given masks -> the network's size, nearest, padded with zero.

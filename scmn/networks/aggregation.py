@@ -27,6 +27,5 @@ def soft_aggregation(object_probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """
     objects = object_probabilities.float()
     background = torch.prod(1 - objects, dim=1, keepdim=True)
-    everything = torch.cat([background, objects], dim=1).clamp(EPSILON, 1 - EPSILON)
-    logits = torch.log(everything / (1 - everything))
+    logits = torch.logit(torch.cat([background, objects], dim=1), eps=EPSILON)
     return torch.softmax(logits, dim=1), logits

@@ -248,7 +248,7 @@ class MemoryNetwork(nn.Module, ABC):
         object_logits = object_logits.float()
         if object_logits.shape[2] == 1:
             return soft_aggregation(torch.sigmoid(object_logits).squeeze(2))
-        return soft_aggregation(torch.softmax(object_logits, dim=2)[:, :, 1])
+        return soft_aggregation(torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0]))
 
 
 def _chunks(objects: int, objects_per_batch: int | None) -> Iterator[slice]:

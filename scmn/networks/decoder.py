@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scmn.networks.initialization import keep_variance
+from scmn.networks.resampling import enlarge
 
 UPSAMPLING = 4
 """The decoder predicts at stride 4; its logits are enlarged to full resolution."""
@@ -63,9 +64,9 @@ class RefineBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``x`` (B * N, in, H/2, W/2) and ``skip`` (B, in, H, W) -> (B * N, out, H, W)."""
-        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = x.unflatten(0, (skip.shape[0], -1)) + skip.unsqueeze(1)
-        return self.residual(x.flatten(0, 1))
+        x = enlarge(x, 2)
+        x.unflatten(0, (skip.shape[0], -1)).add_(skip.unsqueeze(1))
+        return self.residual(x)
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,4 @@ class Decoder(nn.Module):
         x = self.residual(embedding)
         x = self.refine8(x, skips.stride8)
         x = self.refine4(x, skips.stride4)
-        # With so few channels, channels-last would enlarge several times slower on a CPU.
-        logits = self.predict(functional.relu(x)).contiguous()
-        return functional.interpolate(
-            logits, scale_factor=UPSAMPLING, mode="bilinear", align_corners=False
-        )
+        return enlarge(self.predict(functional.relu(x)).float(), UPSAMPLING)

@@ -5,7 +5,9 @@ Source: Oh et al., "Video Object Segmentation using Space-Time Memory Networks",
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scmn.networks.backbones import Features, Trunk
 from scmn.networks.initialization import keep_variance, spread_keys
@@ -60,12 +62,21 @@ class MemoryEncoder(nn.Module):
         Returns:
             Features at stride 16, (B * N, C, h, w).
         """
-        batch, objects = object_masks.shape[:2]
-        masks = self.object_stem(object_masks.flatten(0, 1).unsqueeze(1))
-        masks = masks + self.others_stem(other_masks.flatten(0, 1).unsqueeze(1))
-        response = self.trunk.first_response(image).unsqueeze(1)
-        response = (response + masks.unflatten(0, (batch, objects))).flatten(0, 1)
+        masks = torch.stack([object_masks, other_masks], dim=2).flatten(0, 1)
+        response = self._mask_response(masks)
+        # In place, because a sum over views would leave strides that pooling takes for another
+        # memory layout.
+        by_image = response.unflatten(0, object_masks.shape[:2])
+        by_image.add_(self.trunk.first_response(image).unsqueeze(1))
         return self.trunk.features(response).stride16
+
+    def _mask_response(self, masks: Tensor) -> Tensor:
+        """Both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2)."""
+        stem = self.object_stem
+        weight = torch.cat([stem.weight, self.others_stem.weight], dim=1)
+        # With one channel each, a convolution would not keep its input's memory layout.
+        masks = masks.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(masks, weight, stride=stem.stride, padding=stem.padding)
 
 
 def value_projection(channels: int, value_dim: int) -> nn.Conv2d:

@@ -6,18 +6,35 @@ Source: SCMN; the shape follows the residual refinement module of BASNet (Qin et
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from scmn.networks.resampling import enlarge, halve
 
 LEVELS = 4
 """Halvings below full resolution, so that the bottom lies at stride 16."""
 
 
-def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+def _convolution(channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1), nn.ReLU(inplace=True)
+        nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.ReLU(inplace=True)
     )
+
+
+class _JoinedConvolution(nn.Conv2d):
+    """3x3 convolution + ReLU of two maps, as of their concatenation.
+
+    At full resolution the concatenation itself would cost more than the convolution.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(2 * channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
+        """``x`` and ``skip``, both (B * N, C, H, W)."""
+        of_x, of_skip = self.weight.chunk(2, dim=1)
+        response = functional.conv2d(skip, of_skip, self.bias, padding=self.padding)
+        return functional.relu_(response.add_(functional.conv2d(x, of_x, padding=self.padding)))
 
 
 class Refinement(nn.Module):
@@ -31,9 +48,9 @@ class Refinement(nn.Module):
         """
         super().__init__()
         self.entry = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
-        self.down = nn.ModuleList(_convolution(channels, channels) for _ in range(LEVELS))
-        self.bridge = _convolution(channels, channels)
-        self.up = nn.ModuleList(_convolution(2 * channels, channels) for _ in range(LEVELS))
+        self.down = nn.ModuleList(_convolution(channels) for _ in range(LEVELS))
+        self.bridge = _convolution(channels)
+        self.up = nn.ModuleList(_JoinedConvolution(channels) for _ in range(LEVELS))
         self.exit = nn.Conv2d(channels, logits, kernel_size=3, padding=1)
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -43,9 +60,8 @@ class Refinement(nn.Module):
         for down in self.down:
             x = down(x)
             skips.append(x)
-            x = functional.max_pool2d(x, kernel_size=2)
+            x = halve(x)
         x = self.bridge(x)
         for up, skip in zip(self.up, reversed(skips), strict=True):
-            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = up(torch.cat([x, skip], dim=1))
+            x = up(enlarge(x, 2), skip)
         return logits + self.exit(x)
