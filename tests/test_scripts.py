@@ -31,3 +31,15 @@ def test_the_first_mask_is_repeated(tmp_path: Path) -> None:
 def test_the_scorer_is_compared_with_a_plain_one() -> None:
     printed = script("benchmark.py", "--metrics", "--sequences", 1, "--frames", 4)
     assert "plain" in printed
+
+
+def test_the_engine_segments_as_the_published_way_of_working_does() -> None:
+    options = ["--objects", 2, "--remembered", 3, "--size", "48x64", "--steps", 1]
+    printed = script(
+        *("benchmark.py", "--engine", "--network", "scmn_small", "stm", "stcn"),
+        *options,
+        *("--engines", "reference", "fp32"),
+    )
+    lines = [line.split(" | ") for line in printed.splitlines() if " | fp32 | " in line]
+    assert len(lines) == 3
+    assert all(float(line[-2]) > 0.99 for line in lines)

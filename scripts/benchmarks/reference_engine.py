@@ -1,0 +1,147 @@
+"""Inference as the published codes of STM and STCN do it, with this package's weights.
+
+What is slow about them is kept on purpose, to measure against: float32 in the default memory
+layout; every object's image stem and (STM) skip path computed again; memory that grows by
+concatenation, in STM for 11 objects whatever their number; one dense affinity; top-k by scattering
+into a dense matrix. SCMN has no published code: it is STM's engine around SCMN's own parts.
+
+Sources: the published inference code of STM (Oh et al., ICCV 2019) and STCN (Cheng et al., NeurIPS
+2021); only what they do is told here again.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scmn.inference.frames import image_tensor
+from scmn.inference.geometry import FrameGeometry
+from scmn.networks.base import MemoryNetwork, QueryFeatures
+from scmn.networks.decoder import Skips
+
+STM_SLOTS = 11
+"""Objects, with the background, that the published STM reserves memory for."""
+EPSILON = 1e-7
+
+
+class ReferenceEngine:
+    """Remembers what it is given and segments one frame after the other."""
+
+    def __init__(self, network: MemoryNetwork, *, top_k: int | None, keep_previous: bool) -> None:
+        self.network = network.eval()
+        self.top_k = top_k
+        self.keep_previous = keep_previous
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+        self._previous: tuple[Tensor, Tensor] | None = None
+        self._colour = torch.tensor(network.padding_colour).view(3, 1, 1)
+
+    @torch.no_grad()
+    def give(self, frame: np.ndarray, masks: Tensor) -> None:
+        """Remember a frame (H, W, 3) with given masks (N, H, W) for good."""
+        image, geometry = self._image(frame)
+        masks = geometry.network_masks(masks.unsqueeze(0))
+        self._keys, self._values = self._with(self._encode(image, masks))
+        self._previous = None
+        self._last_masks = masks
+
+    @torch.no_grad()
+    def step(self, frame: np.ndarray) -> np.ndarray:
+        """Segment the next frame; labels (H, W) of 0 and the objects' positions from 1 on."""
+        image, geometry = self._image(frame)
+        if self.keep_previous and self._previous is not None:
+            keys, values = self._with(self._encode(*self._previous))
+        else:
+            assert self._keys is not None
+            assert self._values is not None
+            keys, values = self._keys, self._values
+        probabilities = self._segment(image, keys, values)
+        masks = probabilities[:, 1:]
+        if not self.network.remembers_padding:
+            masks = geometry.without_padding(masks)
+        self._previous = (image, masks)
+        self._last_masks = masks
+        labels = geometry.crop(probabilities[0]).argmax(dim=0)
+        return labels.to(torch.uint8).numpy()
+
+    def _image(self, frame: np.ndarray) -> tuple[Tensor, FrameGeometry]:
+        image = image_tensor(frame, torch.device("cpu"))
+        geometry = FrameGeometry.of_frame(*image.shape[-2:], shorter_side=None)
+        return geometry.network_image(image, self._colour).contiguous(), geometry
+
+    def _encode(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode every object with an image of its own: keys and values (N, C, 1, h, w)."""
+        objects = masks.shape[1]
+        others = (masks.sum(dim=1, keepdim=True) - masks).clamp(0, 1)
+        query = self.network.encode_query(image) if self.network.shared_key else None
+        if query is not None:
+            encoded = [
+                self.network.encode_objects(image, masks[:, n : n + 1], others[:, n : n + 1], query)
+                for n in range(objects)
+            ]
+            return query.key.unsqueeze(2), torch.cat([frame.value[0] for frame in encoded])
+        frame = self.network.encode_objects(
+            image.expand(objects, -1, -1, -1), masks[0].unsqueeze(1), others[0].unsqueeze(1), None
+        )
+        keys, values = frame.key[:, 0], frame.value[:, 0]
+        empty = STM_SLOTS - 1 - objects
+        if empty < 0:
+            raise ValueError(f"the published STM takes up to {STM_SLOTS - 1} objects")
+        # Slot 0 is the background's.
+        pads = (0, 0) * 4 + (1, empty)
+        return functional.pad(keys, pads), functional.pad(values, pads)
+
+    def _with(self, frame: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        keys, values = frame
+        if self._keys is None or self._values is None:
+            return keys, values
+        return torch.cat([self._keys, keys], dim=2), torch.cat([self._values, values], dim=2)
+
+    def _segment(self, image: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        objects = self._last_masks.shape[1]
+        query = self.network.encode_query(image)
+        if self.network.shared_key:
+            readout = self._read(query.key, keys, values[:objects])
+        else:
+            chosen = slice(1, objects + 1)
+            readout = self._read(
+                query.key.expand(objects, -1, -1, -1), keys[chosen], values[chosen]
+            )
+        skips = self._skips(query, objects)
+        previous = self._last_masks if self.network.uses_previous_masks else None
+        logits = self.network.decode(query, skips, readout.unsqueeze(0), previous).logits
+        if logits.shape[2] == 1:
+            own = torch.sigmoid(logits[:, :, 0])
+        else:
+            own = torch.softmax(logits, dim=2)[:, :, 1]
+        background = torch.prod(1 - own, dim=1, keepdim=True)
+        everything = torch.cat([background, own], dim=1).clamp(EPSILON, 1 - EPSILON)
+        return torch.softmax(torch.log(everything / (1 - everything)), dim=1)
+
+    def _skips(self, query: QueryFeatures, objects: int) -> Skips:
+        """STCN shares the skips over objects; STM computes them for each."""
+        stride8, stride4 = query.stride8, query.stride4
+        if self.network.shared_key:
+            return self.network.decoder.skips(stride8, stride4)
+        return self.network.decoder.skips(
+            stride8.repeat(objects, 1, 1, 1), stride4.repeat(objects, 1, 1, 1)
+        )
+
+    def _read(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """One affinity over all positions: (G, P, Q); readout (N, Cv, h, w)."""
+        keys, values = keys.flatten(2), values.flatten(2)
+        affinity = keys.transpose(1, 2) @ query.flatten(2)
+        if self.network.similarity == "l2":
+            affinity = 2 * affinity - keys.square().sum(dim=1).unsqueeze(2)
+        affinity = affinity / math.sqrt(keys.shape[1])
+        if self.top_k is None:
+            weights = torch.softmax(affinity, dim=1)
+        else:
+            best, positions = torch.topk(affinity, self.top_k, dim=1)
+            best = torch.softmax(best, dim=1)
+            weights = affinity.zero_().scatter_(1, positions, best)
+        return (values @ weights).unflatten(2, query.shape[-2:])
