@@ -63,6 +63,8 @@ class MemoryEncoder(nn.Module):
             Features at stride 16, (B * N, C, h, w).
         """
         masks = torch.stack([object_masks, other_masks], dim=2).flatten(0, 1)
+        if image.is_contiguous(memory_format=torch.channels_last):
+            masks = masks.contiguous(memory_format=torch.channels_last)
         response = self._mask_response(masks)
         # In place, because a sum over views would leave strides that pooling takes for another
         # memory layout.
@@ -71,11 +73,12 @@ class MemoryEncoder(nn.Module):
         return self.trunk.features(response).stride16
 
     def _mask_response(self, masks: Tensor) -> Tensor:
-        """Both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2)."""
+        """Both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2).
+
+        Maps of a single channel have no memory layout that a convolution could keep.
+        """
         stem = self.object_stem
         weight = torch.cat([stem.weight, self.others_stem.weight], dim=1)
-        # With one channel each, a convolution would not keep its input's memory layout.
-        masks = masks.contiguous(memory_format=torch.channels_last)
         return functional.conv2d(masks, weight, stride=stem.stride, padding=stem.padding)
 
 
