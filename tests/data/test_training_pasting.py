@@ -44,6 +44,26 @@ def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Pa
     np.testing.assert_array_equal(drawn.images[0], source.images[0].read()[0])
 
 
+def test_a_look_alike_is_a_copy_of_the_clips_own_object(tmp_path: Path) -> None:
+    paste = PasteSettings(
+        most=1, probability=1.0, labelled=0.0, behind=0.0, look_alike=1.0, size=(0.3, 0.3)
+    )
+    augmentation = dataclasses.replace(STILL, paste=paste)
+    own, other = labels_with((1, 12)), labels_with((3, 9))
+    source = static_source(tmp_path, own, other, augmentation=augmentation)
+    for index, image in enumerate(source.images):
+        drawn = source.draw(index, rng=rng(), progress=0.0)
+        assert drawn.source.endswith(f"with objects of {image.name}")
+    videos = video_clips(tmp_path, paste)
+    drawn = videos.draw(0, rng=rng(), progress=0.0)
+    assert drawn.source.endswith(f"with objects of {videos.videos[0].name}")
+    without_images = VideoClips(
+        videos.videos, name="a", settings=SETTINGS, augmentation=videos.augmentation
+    )
+    drawn = without_images.draw(0, rng=rng(), progress=0.0)
+    assert "with objects of" in drawn.source
+
+
 def test_a_pasted_object_moves_by_itself(tmp_path: Path) -> None:
     paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
     augmentation = dataclasses.replace(STILL, paste=paste)

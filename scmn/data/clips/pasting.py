@@ -28,6 +28,9 @@ class PasteSettings:
     """Chance of each of them."""
     labelled: float = 0.5
     """Chance to be an object of the clip; else it is an unlabelled distractor or occluder."""
+    look_alike: float = 0.0
+    """Chance to be a copy of one of the clip's own objects instead of one of another image: only
+    its place tells it apart."""
     behind: float = 0.25
     """Chance to be behind the objects that are there instead of in front of them."""
     size: tuple[float, float] = (0.2, 0.5)
@@ -38,7 +41,7 @@ class PasteSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.most <= 8:
             refuse_setting("paste.most", self.most, "a number from 0 to 8")
-        for name in ("probability", "labelled", "behind"):
+        for name in ("probability", "labelled", "look_alike", "behind"):
             if not 0 <= getattr(self, name) <= 1:
                 refuse_setting(f"paste.{name}", getattr(self, name), "a chance from 0 to 1")
         check_range("paste.size", self.size, most=4.0)
@@ -99,16 +102,30 @@ class Pasting:
     """Draws the objects that join a clip, and their motion."""
 
     images: Sequence[LabelledImage]
-    """Where objects are cut out (none: nothing is pasted)."""
+    """Where objects are cut out (none: only look-alikes are pasted)."""
     settings: PasteSettings
 
-    def cutouts(self, unused_labels: Sequence[int], rng: np.random.Generator) -> list[Cutout]:
-        """Draw the objects that join a clip; each that is labelled takes one of the labels."""
+    def cutouts(
+        self, own: LabelledImage, unused_labels: Sequence[int], rng: np.random.Generator
+    ) -> list[Cutout]:
+        """Draw the objects that join a clip.
+
+        Args:
+            own: what look-alikes are cut out of: the clip's image, or a frame of its video.
+            unused_labels: an object that is labelled takes one of them.
+            rng: what is drawn from.
+        """
         cutouts: list[Cutout] = []
-        if not self.images:
+        look_alike = self.settings.look_alike
+        if not self.images and not look_alike:
             return cutouts
         for label in unused_labels[: self.settings.count(rng)]:
-            image = self.images[int(rng.integers(len(self.images)))]
+            if look_alike and rng.random() < look_alike:
+                image = own
+            elif self.images:
+                image = self.images[int(rng.integers(len(self.images)))]
+            else:
+                continue
             cutout = _cut_out(image, unused_label=label, settings=self.settings, rng=rng)
             if cutout is not None:
                 cutouts.append(cutout)

@@ -111,7 +111,7 @@ class StaticClips:
         image, labels = self.images[index].read()
         used = object_ids(labels)
         unused = [label for label in range(1, MAX_OBJECT_ID + 1) if label not in used]
-        cutouts = self._pasting.cutouts(unused, rng)
+        cutouts = self._pasting.cutouts(self.images[index], unused, rng)
         plan = first_with_object(self._plans(labels, cutouts, rng), self.settings)
         # The frames of a clip differ too little in scale to need reductions of their own.
         image = reduced(image, min(warp.reduction for warp in plan.warps))

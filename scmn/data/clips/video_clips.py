@@ -132,7 +132,7 @@ class VideoClips:
         """Draw a clip of any video with this data set's settings; see ``draw``."""
         skip = self.curriculum.maximum_skip(progress, frame_interval=self.frame_interval)
         # Objects that enter the video later have small ids too.
-        cutouts = self._pasting.cutouts(range(MAX_OBJECT_ID, 0, -1), rng)
+        cutouts = self._pasting.cutouts(_FirstFrame(video), range(MAX_OBJECT_ID, 0, -1), rng)
         plan = first_with_object(self._plans(video, cutouts, skip, rng), self.settings)
         targets = choose_targets(plan.first_labels, self.settings, rng)
         frames = [
@@ -202,6 +202,21 @@ class VideoClips:
             )
             for _ in range(self.settings.frames)
         ]
+
+
+@dataclass(frozen=True)
+class _FirstFrame:
+    """A video's first annotated frame, to cut objects out of."""
+
+    video: AnnotatedVideo
+
+    @property
+    def name(self) -> str:
+        return self.video.name
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        index = _annotated_frames(self.video)[0]
+        return self.video.image(index), self.video.annotation(index)
 
 
 def _annotated_frames(video: AnnotatedVideo) -> Sequence[int]:
