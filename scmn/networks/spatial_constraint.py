@@ -13,12 +13,13 @@ from torch.nn import functional
 
 PREVIOUS_MASK = 0
 """Its input channel."""
-FAR_PRIOR = 0.25
-"""What the untrained prior is far from the previous mask: low, but not shut, so that an object that
-jumps or comes back is found."""
+FAR_PRIOR = 0.9
+"""What the untrained prior is far from the previous mask: nearly open. The masks that it sees at
+first are poor, and gating by them would hide the objects; where to close is learnt from look-alikes
+(``PasteSettings.look_alike``)."""
 MASK_WEIGHT = 1.0
-"""First weight of every tap of the previous mask: nine open the gate within the object, the three
-along its edge still do. Random first weights are some 0.02, and the mask would never count."""
+"""First weight of every tap of the previous mask. Random first weights are some 0.02, and the mask
+would hardly ever count."""
 
 
 class SpatialConstraint(nn.Module):
