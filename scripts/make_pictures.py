@@ -1,0 +1,71 @@
+"""Make the pictures of the documents: what the weights that come with the package segment.
+
+README: sequences as the package makes them. Model card: failures among look-alikes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scmn import VideoSegmenter, build_model
+from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+from scmn.programs import run_program
+from scmn.visualization import contact_sheet, overlay
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A row for each sequence, a column for each frame shown."""
+
+    file: str
+    settings: SyntheticSettings
+    seed: int
+    numbers: Sequence[int]
+    shown: Sequence[int]
+
+
+SIZE = (360, 640)
+LOOK_ALIKES = SyntheticSettings(
+    size=SIZE,
+    frames=24,
+    objects=(1, 2),
+    distractors=(1, 2),
+    look_alikes=1.0,
+    minimum_area=0.05,
+)
+PICTURES = {
+    # The weights were trained on the first 300 sequences of seed 0.
+    "readme": Picture("synthetic.jpg", SyntheticSettings(SIZE), 1, (3, 8, 11), (0, 10, 20, 30)),
+    "failures": Picture("failures.jpg", LOOK_ALIKES, 0, (2004, 2008, 2014), (0, 7, 15, 23)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("picture", choices=list(PICTURES))
+    parser.add_argument("--output", type=Path, default=Path("docs/images"), help="folder")
+    given = parser.parse_args()
+    picture = PICTURES[given.picture]
+    segmenter = VideoSegmenter(build_model("scmn_small", weights="default"))
+    overlays = []
+    for number in picture.numbers:
+        sequence = SyntheticSequence(picture.settings, picture.seed, number)
+        images = [sequence.image(time) for time in range(picture.shown[-1] + 1)]
+        for time, prediction in enumerate(segmenter.run(images, sequence.annotation(0))):
+            if time in picture.shown:
+                seen = Image.fromarray(overlay(images[time], prediction.labels))
+                overlays.append(np.asarray(seen.resize((320, 180), Image.Resampling.LANCZOS)))
+    sheet = contact_sheet(overlays, columns=len(picture.shown))
+    Image.fromarray(sheet).save(given.output / picture.file, quality=85)
+
+
+if __name__ == "__main__":
+    run_program(main)
