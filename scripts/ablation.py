@@ -38,8 +38,8 @@ def main() -> None:
     if not given.report_only:
         # What is evaluated in another way needs the weights of what is trained.
         names = sorted(given.only or plan.runs, key=lambda name: bool(plan.runs[name].weights_of))
-        for seed in given.seed or plan.seeds:
-            for name in names:
+        for name in names:
+            for seed in given.seed or plan.seeds_of(name):
                 run(plan, name, seed)
     for path in write_report(plan, given.plan, read_results(plan), REPOSITORY):
         print(f"wrote {path}")

@@ -63,10 +63,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
         },
         "runs": {
-            "scmn": {"title": "SCMN", "group": "Networks"},
+            "scmn": {"title": "SCMN", "groups": ["Networks"]},
             "first": {
                 "title": "first frame",
-                "group": "Memory",
+                "groups": ["Memory"],
                 "weights_of": "scmn",
                 "overrides": ["memory.every=null", "memory.keep_previous=false"],
             },
@@ -88,7 +88,7 @@ def test_runs_are_recorded_and_reported(plan: Path) -> None:
     text = (plan.parent / "docs/results.md").read_text()
     for name, title in (("scmn", "SCMN"), ("first", "first frame")):
         j, both = (100 * scored[name][score] for score in ("J-Mean", "J&F-Mean"))
-        assert f"| {title} | {j:.1f} | {both:.1f} |" in text
+        assert f"| {title} | 1 | {j:.1f} | {both:.1f} |" in text
     assert "## Networks" in text
     assert "## Memory" in text
     assert "<svg" in (plan.parent / "docs/images/plot.svg").read_text()
@@ -106,8 +106,8 @@ def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) ->
     ended = run_python(SCRIPT, path, "--report-only")
     assert ended.returncode == 0, ended.stderr
     text = (tmp_path / "r.md").read_text()
-    assert "| SCMN | 40.0 ± 14.1 |" in text
-    assert "| first frame | not run | not run |" in text
+    assert "| SCMN | 2 | 40.0 ± 14.1 |" in text
+    assert "| first frame | 0 | not run | not run |" in text
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) ->
     [
         ({}, ["--only", "scmm"], "no run 'scmm' (did you mean 'scmn'?)"),
         ({"sedes": [1]}, [], "'sedes'"),
-        ({"runs": {"a": {"title": "a", "group": "b", "weights_of": "c"}}}, [], "no run 'c'"),
+        ({"runs": {"a": {"title": "a", "groups": ["b"], "weights_of": "c"}}}, [], "no run 'c'"),
         ({"results": "none.json"}, ["--report-only"], "nothing is recorded"),
     ],
 )

@@ -31,12 +31,14 @@ class RunPlan:
     """A network that is trained, or one that is evaluated in another way."""
 
     title: str = MISSING
-    group: str = MISSING
-    """Heading of its table."""
+    groups: list[str] = field(default_factory=list)
+    """Headings of the tables that it is in."""
     overrides: list[str] = field(default_factory=list)
     """key=value of the configuration, for training and evaluation."""
     weights_of: Optional[str] = None  # noqa: UP045
     """Evaluate the weights of this run instead of training."""
+    seeds: Optional[list[int]] = None  # noqa: UP045
+    """Other seeds than the plan's."""
 
 
 @dataclass
@@ -57,6 +59,11 @@ class Plan:
     seeds: list[int] = field(default_factory=lambda: [0])
     evaluations: dict[str, EvaluationPlan] = field(default_factory=dict)
     runs: dict[str, RunPlan] = field(default_factory=dict)
+
+    def seeds_of(self, name: str) -> list[int]:
+        """Return the seeds of a run."""
+        own = self.runs[name].seeds
+        return self.seeds if own is None else own
 
 
 def read_plan(path: Path) -> Plan:

@@ -16,9 +16,9 @@ INTRODUCTION = """\
 # Results under one budget
 
 Made by `python scripts/ablation.py {plan}` from [{results}]({results}), which holds the command,
-scores and scores by sequence of every evaluation. All networks of a table have the same data,
-iterations and seeds ({seeds}); scores are means over the seeds, ± their standard deviation. J is
-region similarity, J&F its mean with contour accuracy, in percent. Machine: {machine}.
+scores and scores by sequence of every evaluation. All networks have the same data and
+iterations; scores are means over the seeds, ± their standard deviation where there are several.
+J is region similarity, J&F its mean with contour accuracy, in percent. Machine: {machine}.
 
 ![J of every network on every test set]({picture})
 """
@@ -40,11 +40,10 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
     text = INTRODUCTION.format(
         plan=plan_path,
         results=os.path.relpath(root / plan.results, report.parent),
-        seeds=", ".join(map(str, plan.seeds)),
         machine=results["machine"],
         picture=os.path.relpath(picture, report.parent),
     )
-    for group in dict.fromkeys(run.group for run in plan.runs.values()):
+    for group in dict.fromkeys(group for run in plan.runs.values() for group in run.groups):
         text += f"\n## {group}\n\n{_table(plan, group, results['runs'])}"
     with atomic_path(report) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -53,12 +52,13 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
 
 def _table(plan: Plan, group: str, runs: Mapping[str, Any]) -> str:
     titles = [evaluation.title for evaluation in plan.evaluations.values()]
-    columns = ["network", *(f"{title}: {score}" for title in titles for score in ("J", "J&F"))]
+    scores = [f"{title}: {score}" for title in titles for score in ("J", "J&F")]
+    columns = ["network", "seeds", *scores]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for name, run in plan.runs.items():
-        if run.group != group:
+        if group not in run.groups:
             continue
-        cells = [run.title]
+        cells = [run.title, str(len(runs.get(name, {})))]
         for key in plan.evaluations:
             for score in ("J-Mean", "J&F-Mean"):
                 values = scores_of(runs, name, key, score)
