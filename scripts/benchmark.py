@@ -37,6 +37,7 @@ def main() -> None:
         help="--engine: reference and precisions of ours; the first is compared with",
     )
     add("--steps", type=int, default=5, help="--engine: how many frames are timed (5)")
+    add("--peak-memory", action="store_true", help="--engine: in processes of their own, too")
     add("--record", metavar="TITLE", help="--engine: add the table to docs/performance.md")
     add("--metrics", action="store_true", help="the scorer against a plain implementation")
     add("--data", action="store_true", help="drawing training clips against the training step")
@@ -75,7 +76,14 @@ def _measure_engines(arguments: argparse.Namespace) -> None:
     cases = engine.cases(arguments.network, arguments.objects, arguments.remembered, arguments.size)
     measured = []
     for case in tqdm(cases, unit="case"):
-        measured.append(engine.measure(case, arguments.engines, arguments.steps))
+        measured.append(
+            engine.measure(
+                case,
+                arguments.engines,
+                steps=arguments.steps,
+                with_memory=arguments.peak_memory,
+            )
+        )
     print(engine_report.markdown(measured))
     if arguments.record:
         record, picture = DOCS / "performance.json", DOCS / "images" / "performance.svg"

@@ -29,6 +29,9 @@ from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"
 SMALL = "scmn_small"
+GAINS = {"decoder.predict": 3.0, "_stem": 1000.0, ".key": 0.05, "key_projection": 0.05}
+"""Variances of random weights by the end of the module's path: such that masks are far from flat,
+that objects differ, and that a memory read is no lottery between equal positions."""
 Step = Callable[[np.ndarray], np.ndarray]
 
 
@@ -44,7 +47,7 @@ class Case:
     """Height, width of the frames."""
 
 
-def measure(case: Case, engines: Sequence[str], steps: int) -> dict[str, Any]:
+def measure(case: Case, engines: Sequence[str], *, steps: int, with_memory: bool) -> dict[str, Any]:
     """Time the engines ("reference" or a precision) and compare their masks with the first's."""
     frames, labels = _clip(case, case.remembered + steps + 1)
     network = _network(case.network)
@@ -65,7 +68,7 @@ def measure(case: Case, engines: Sequence[str], steps: int) -> dict[str, Any]:
                 "milliseconds": [round(1000 * s, 1) for s in seconds[engine][1:]],
                 "median": 1000 * statistics.median(seconds[engine][1:]),
                 "agreement": statistics.mean(agreement[engine]),
-                "peak_mib": peak_memory(case, engine),
+                "peak_mib": peak_memory(case, engine) if with_memory else None,
             }
             for engine in engines
         },
@@ -111,8 +114,7 @@ def _network(name: str) -> MemoryNetwork:
     generator = torch.Generator().manual_seed(0)
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            # Wide enough that masks are far from flat, so that they tell engines apart.
-            gain = 3.0 if path == "decoder.predict" else 1.5
+            gain = next((gain for end, gain in GAINS.items() if path.endswith(end)), 1.5)
             fan_in = module.weight[0].numel()
             module.weight.data.normal_(0, (gain / fan_in) ** 0.5, generator=generator)
         elif isinstance(module, nn.BatchNorm2d):
