@@ -56,3 +56,25 @@ def test_the_peak_memory_of_the_engines_is_measured() -> None:
     )
     (line,) = [line for line in printed.splitlines() if " | fp32 | " in line]
     assert float(line.split(" | ")[-1].strip(" |")) > 1
+
+
+def test_the_loader_is_compared_with_the_training_step(tmp_path: Path) -> None:
+    write_davis(
+        tmp_path, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=4), split="train"
+    )
+    stages = {"pretrain": "stills", "main": "videos"}
+    overrides = [
+        override
+        for stage, data in stages.items()
+        for override in (
+            f"training.stages.{stage}.data.{data}.root={tmp_path}",
+            f"training.stages.{stage}.batch_size=2",
+            f"training.stages.{stage}.clip.size=[32,32]",
+        )
+    ]
+    printed = script("benchmark.py", "--data", "--batches", 1, "training.workers=0", *overrides)
+    for stage in stages:
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"{stage} ")]
+        assert "samples/s" in line
+        mebibytes = float(line.split(" GFLOP and ")[1].split(" MiB")[0])
+        assert 1 < mebibytes < 1000

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from scmn.build import build_model
@@ -50,7 +52,8 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
         # First of all: the stage's own workers begin to draw with its first step.
         drawn = _rate(iter(loader).__next__, batches, settings.batch_size)
-        with FlopCounterMode(display=False) as counter:
+        saved = _SavedForBackward()
+        with FlopCounterMode(display=False) as counter, saved:
             stage.step()
         work = counter.get_total_flops() / settings.batch_size
         step = _rate(stage.step, batches, settings.batch_size)
@@ -59,14 +62,33 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
             memory = f"   peak {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
         logger.info(
             "%-10s loader %7.1f samples/s   training step (with loading) %7.2f samples/s   "
-            "ratio %.1f   %.1f GFLOP a sample%s",
+            "ratio %.1f   %.1f GFLOP and %.0f MiB saved for backward a sample%s",
             name,
             drawn,
             step,
             drawn / step,
             work / 1e9,
+            saved.bytes / settings.batch_size / 2**20,
             memory,
         )
+
+
+class _SavedForBackward(saved_tensors_hooks):
+    """Adds up what the forward pass keeps for the backward pass: most of a step's memory."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, int] = {}
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    @property
+    def bytes(self) -> int:
+        return sum(self._storages.values())
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            storage = tensor.untyped_storage()
+            self._storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
 
 
 def _rate(work: object, batches: int, batch_size: int) -> float:
