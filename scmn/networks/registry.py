@@ -48,7 +48,7 @@ MODELS: dict[str, ModelEntry] = {
             "similarity": "l2",
         },
         # Long videos on a laptop: time and memory of a frame are bounded.
-        memory={"max_frames": 4},
+        memory={"max_frames": 3},
     ),
     "stm": ModelEntry(STM),
     "stcn": ModelEntry(STCN),
