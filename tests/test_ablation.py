@@ -98,6 +98,7 @@ def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) ->
     paths = {"results": "r.json", "report": "r.md", "picture": "r.svg"}
     content = yaml.safe_load(plan.read_text())
     content.update({key: str(tmp_path / name) for key, name in paths.items()})
+    content["conclusions"] = "More is better."
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump(content))
     scores = [{"J-Mean": j, "J&F-Mean": 0.4} for j in (0.3, 0.5)]
@@ -108,6 +109,7 @@ def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) ->
     text = (tmp_path / "r.md").read_text()
     assert "| SCMN | 2 | 40.0 ± 14.1 |" in text
     assert "| first frame | 0 | not run | not run |" in text
+    assert text.endswith("## What came out\n\nMore is better.\n")
 
 
 @pytest.mark.parametrize(

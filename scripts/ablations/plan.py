@@ -54,6 +54,8 @@ class Plan:
     """Markdown file."""
     picture: str = MISSING
     """Plot that the report shows."""
+    conclusions: str = ""
+    """What came out, in words, below the tables."""
     overrides: list[str] = field(default_factory=list)
     """Common to all runs."""
     seeds: list[int] = field(default_factory=lambda: [0])

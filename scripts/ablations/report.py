@@ -15,10 +15,11 @@ from scmn.errors import InputError
 INTRODUCTION = """\
 # Results under one budget
 
-Made by `python scripts/ablation.py {plan}` from [{results}]({results}), which holds the command,
-scores and scores by sequence of every evaluation. All networks have the same data and
-iterations; scores are means over the seeds, ± their standard deviation where there are several.
-J is region similarity, J&F its mean with contour accuracy, in percent. Machine: {machine}.
+Made by `python scripts/ablation.py {plan}` from
+[{results}]({results}), which holds the command, scores and scores by sequence of every evaluation.
+All networks have the same data and iterations; scores are means over the seeds, ± their standard
+deviation where there are several. J is region similarity, J&F its mean with contour accuracy, in
+percent. Machine: {machine}.
 
 ![J of every network on every test set]({picture})
 """
@@ -45,6 +46,8 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
     )
     for group in dict.fromkeys(group for run in plan.runs.values() for group in run.groups):
         text += f"\n## {group}\n\n{_table(plan, group, results['runs'])}"
+    if plan.conclusions:
+        text += f"\n## What came out\n\n{plan.conclusions.strip()}\n"
     with atomic_path(report) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return [picture, report]
