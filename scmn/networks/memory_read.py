@@ -33,12 +33,11 @@ class ReadSettings:
     """Largest affinity matrix that a blocked read holds (None: what suits the device)."""
 
 
-MEBIBYTE = 2**20
-DENSE_BYTES = {"cpu": 8 * MEBIBYTE}
-"""Up to this size an affinity is computed as one: on a CPU as long as it stays in the cache through
-product, softmax and conversion."""
-BLOCK_BYTES = {"cpu": 64 * MEBIBYTE}
-GPU_BYTES = 256 * MEBIBYTE
+CPU_DENSE_BYTES = 8 * 2**20
+"""Up to this size an affinity is computed as one: it stays in the cache through product, softmax
+and conversion."""
+CPU_BLOCK_BYTES = 64 * 2**20
+GPU_BLOCK_BYTES = 256 * 2**20
 """A GPU wants few large kernels."""
 CHANNELS_PER_ROW = 2
 """On a CPU each product repacks keys and values, whatever the number of rows that share the work:
@@ -94,19 +93,18 @@ def _rows_at_once(
     """Return how many query positions of one group are read at once; None: all of all groups."""
     groups, key_dim, positions = keys.shape
     rows = queries.shape[2]
-    device = keys.device.type
-    bound = settings.block_bytes
-    if settings.strategy == "dense":
+    on_cpu = keys.device.type == "cpu"
+    if settings.block_bytes is not None:
+        dense = block = settings.block_bytes
+    else:
+        dense = CPU_DENSE_BYTES if on_cpu else GPU_BLOCK_BYTES
+        block = CPU_BLOCK_BYTES if on_cpu else GPU_BLOCK_BYTES
+    fits = 4 * groups * rows * positions <= dense
+    if settings.strategy == "dense" or (settings.strategy == "auto" and fits):
         return None
-    if settings.strategy == "auto":
-        largest = DENSE_BYTES.get(device, GPU_BYTES) if bound is None else bound
-        if 4 * groups * rows * positions <= largest:
-            return None
-    if bound is None:
-        bound = BLOCK_BYTES.get(device, GPU_BYTES)
-        if device == "cpu":
-            rows = min(rows, (key_dim + table.shape[2]) // CHANNELS_PER_ROW + 1)
-    return min(rows, max(1, bound // (4 * positions)))
+    if on_cpu and settings.block_bytes is None:
+        rows = min(rows, (key_dim + table.shape[2]) // CHANNELS_PER_ROW + 1)
+    return min(rows, max(1, block // (4 * positions)))
 
 
 def _read(
