@@ -179,6 +179,20 @@ SAME_FOR_ANY_SPLIT = [
 ]
 
 
+def assert_trained_alike(one: torch.Tensor, other: torch.Tensor, name: str) -> None:
+    """Equal but for rounding after some steps of 1e-3.
+
+    Adam divides a gradient by its own size: the few weights whose gradient is all but zero go where
+    rounding sends them, yet not further than a step.
+    """
+    if not one.is_floating_point():
+        assert torch.equal(one, other), name
+        return
+    difference = (one - other).abs()
+    assert difference.mean() < 1e-5 + 1e-5 * other.abs().mean(), name
+    assert difference.max() < 1e-3 * max(1.0, float(other.abs().max())), name
+
+
 def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Path) -> None:
     path = config_file(tmp_path, davis)
     overrides = [*SAME_FOR_ANY_SPLIT, "training.stages.main.iterations=5"]
@@ -189,7 +203,7 @@ def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Pat
     assert process.returncode == 0, stderr
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+        assert_trained_alike(two[name], tensor, name)
 
 
 def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path) -> None:
@@ -198,7 +212,7 @@ def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path
     train(config(tmp_path, davis, *parts), tmp_path / "parts", stage="main")
     whole, accumulated = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in whole.items():
-        torch.testing.assert_close(accumulated[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+        assert_trained_alike(accumulated[name], tensor, name)
 
 
 def test_a_finished_run_is_left_as_it_is(davis: Path, tmp_path: Path) -> None:
