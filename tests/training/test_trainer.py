@@ -176,21 +176,10 @@ SAME_FOR_ANY_SPLIT = [
     # Some gradients are zero but for rounding (a bias of memory keys cancels in the softmax): Adam
     # would blow the rounding up to whole steps.
     "training.stages.main.optimizer.epsilon=1.0e-3",
+    # With seed 0 an activation of the second step is zero but for rounding, and ReLU passes its
+    # gradient in one run only. (In float64 the runs of seed 0 agree to 1e-15.)
+    "training.seed=4",
 ]
-
-
-def assert_trained_alike(one: torch.Tensor, other: torch.Tensor, name: str) -> None:
-    """Equal but for rounding after some steps of 1e-3.
-
-    Adam divides a gradient by its own size: the few weights whose gradient is all but zero go where
-    rounding sends them, yet not further than a step.
-    """
-    if not one.is_floating_point():
-        assert torch.equal(one, other), name
-        return
-    difference = (one - other).abs()
-    assert difference.mean() < 1e-5 + 1e-5 * other.abs().mean(), name
-    assert difference.max() < 1e-3 * max(1.0, float(other.abs().max())), name
 
 
 def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Path) -> None:
@@ -203,7 +192,7 @@ def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Pat
     assert process.returncode == 0, stderr
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, tensor in one.items():
-        assert_trained_alike(two[name], tensor, name)
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
 
 
 def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path) -> None:
@@ -212,7 +201,7 @@ def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path
     train(config(tmp_path, davis, *parts), tmp_path / "parts", stage="main")
     whole, accumulated = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in whole.items():
-        assert_trained_alike(accumulated[name], tensor, name)
+        torch.testing.assert_close(accumulated[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
 
 
 def test_a_finished_run_is_left_as_it_is(davis: Path, tmp_path: Path) -> None:
