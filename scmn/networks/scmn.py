@@ -48,6 +48,7 @@ class SCMN(STM):
         key_dim: int = 128,
         value_dim: int = 512,
         hidden_dim: int = 256,
+        decoder_dim: int | None = None,
         refinement_dim: int = 64,
         head: bool = True,
         spatial_constraint: bool = True,
@@ -61,7 +62,8 @@ class SCMN(STM):
             backbone: trunk of both encoders, a name of ``backbones.BACKBONES``.
             key_dim: channels of keys.
             value_dim: channels of values.
-            hidden_dim: width of the current embedding and of the decoder.
+            hidden_dim: width of the current embedding, and of the decoder at stride 16.
+            decoder_dim: width of the decoder at strides 8 and 4: ``hidden_dim`` if None.
             refinement_dim: width of the refinement.
             head: ASPP segmentation head instead of STM's single convolution.
             spatial_constraint: gate the embedding by the previous mask.
@@ -81,7 +83,13 @@ class SCMN(STM):
         ):
             if value not in known:
                 raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not '{value}'")
-        super().__init__(backbone, key_dim=key_dim, value_dim=value_dim, hidden_dim=hidden_dim)
+        super().__init__(
+            backbone,
+            key_dim=key_dim,
+            value_dim=value_dim,
+            hidden_dim=hidden_dim,
+            decoder_dim=decoder_dim,
+        )
         self.similarity = similarity
         self.shared_key = memory_key == "frame"
         if self.shared_key:

@@ -45,15 +45,19 @@ class STM(MemoryNetwork):
         key_dim: int = 128,
         value_dim: int = 512,
         hidden_dim: int = 256,
+        decoder_dim: int | None = None,
     ) -> None:
         """
         Args:
             backbone: trunk of both encoders, a name of ``backbones.BACKBONES``.
             key_dim: channels of keys.
             value_dim: channels of values.
-            hidden_dim: width of the embedding and of the decoder.
+            hidden_dim: width of the embedding, and of the decoder at stride 16.
+            decoder_dim: width of the decoder at strides 8 and 4, where most of its arithmetic is:
+                as published, ``hidden_dim`` (None).
         """
         super().__init__()
+        decoder_dim = hidden_dim if decoder_dim is None else decoder_dim
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.memory_encoder = MemoryEncoder(backbone)
@@ -71,7 +75,7 @@ class STM(MemoryNetwork):
         self.head: nn.Module = head
         self.decoder = Decoder(
             hidden_dim,
-            (hidden_dim, hidden_dim, hidden_dim),
+            (hidden_dim, decoder_dim, decoder_dim),
             (stride8, stride4),
             residual_skips=True,
             logits=LOGITS,

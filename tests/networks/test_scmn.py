@@ -25,6 +25,18 @@ def test_with_all_switches_off_it_is_stm() -> None:
     assert torch.equal(obtained.probabilities, expected.probabilities)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["stm", "scmn"])
+def test_decoder_can_be_narrower_than_the_embedding(name: str) -> None:
+    image, masks = clip()
+    narrow = build_small(name, hidden_dim=16, decoder_dim=8)
+    widths = {n: w.shape[:2] for n, w in narrow.decoder.named_parameters() if w.dim() == 4}
+    assert widths["residual.conv1.weight"] == (16, 16)
+    assert widths["refine8.residual.conv1.weight"] == (8, 16)
+    assert widths["refine4.skip_residual.conv1.weight"] == (8, 8)
+    assert segment(narrow, image, masks).probabilities.shape == (1, 4, 48, 64)
+
+
 def test_default_trunks_are_resnest50() -> None:
     names = set(build_model("scmn").state_dict())
     assert "memory_encoder.trunk.layer3.5.conv2.fc2.weight" in names
