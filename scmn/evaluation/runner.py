@@ -19,6 +19,7 @@ from scmn.data.sequences import Frame, FrameSource
 from scmn.data.video import VideoWriter
 from scmn.errors import InputError
 from scmn.evaluation.fingerprint import fingerprint
+from scmn.evaluation.pipelining import WriteBehind, read_ahead
 from scmn.evaluation.predictions import prediction_path
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.inference.prediction import Prediction
@@ -66,8 +67,8 @@ class SequenceRunner:
         _reset_peak_memory(self.device)
         pictures = _Pictures(len(source))
         tally = _Tally()
-        with self._overlay_writer(source) as video:
-            for frame, prediction in self._predictions(source, tally):
+        with self._overlay_writer(source) as video, WriteBehind() as files:
+            for frame, prediction in self._predictions(source, tally, files):
                 if video is not None:
                     video.write(overlay(frame.image, prediction.labels))
                 pictures.offer(frame, prediction)
@@ -94,14 +95,16 @@ class SequenceRunner:
         return record
 
     def _predictions(
-        self, source: FrameSource, tally: _Tally
+        self, source: FrameSource, tally: _Tally, files: WriteBehind
     ) -> Iterator[tuple[Frame, Prediction]]:
         """Read, segment and write frame after frame; what happens between them is not timed."""
-        frames = iter(source.frames())
+        frames = read_ahead(source.frames())
         while True:
             begun = time.perf_counter()
             frame = next(frames, None)
             if frame is None:
+                files.flush()
+                tally.total_seconds += time.perf_counter() - begun
                 return
             handed_over = time.perf_counter()
             prediction = self._step(source, frame)
@@ -109,7 +112,7 @@ class SequenceRunner:
             tally.count(prediction)
             if source.is_written(frame.name):
                 path = prediction_path(self.folder.masks, source.name, frame.name)
-                write_label_map(path, prediction.labels)
+                files.submit(write_label_map, path, prediction.labels)
                 tally.written.append(frame.name)
             tally.total_seconds += time.perf_counter() - begun
             yield frame, prediction

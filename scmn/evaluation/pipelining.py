@@ -1,0 +1,76 @@
+"""Reading ahead and writing behind: files are read and written while the device computes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+AHEAD = 4
+"""Frames that are decoded before they are asked for."""
+BEHIND = 8
+"""Files that may wait to be written."""
+
+Item = TypeVar("Item")
+Arguments = ParamSpec("Arguments")
+_END = object()
+
+
+def read_ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
+    """Yield the items in their order while a thread takes up to ``depth`` further ones.
+
+    What taking an item raises is raised where that item would have come.
+    """
+    iterator = iter(items)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+    try:
+        taken = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+        while (item := taken.popleft().result()) is not _END:
+            taken.append(pool.submit(next, iterator, _END))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class WriteBehind:
+    """Calls functions in their order, in a thread, with a bounded number of them waiting.
+
+    What a call raises is raised by a later :meth:`submit`, by :meth:`flush`, or at the end of the
+    ``with`` block. A block that ends by another exception still finishes the calls that wait.
+    """
+
+    def __init__(self, depth: int = BEHIND) -> None:
+        self._depth = depth
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-behind")
+        self._waiting: deque[Future[object]] = deque()
+
+    def __enter__(self) -> WriteBehind:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        if error is None:
+            self.flush()
+
+    def submit(
+        self,
+        function: Callable[Arguments, object],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> None:
+        """Have a function called; waits where too many calls do already."""
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._depth):
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(function, *arguments, **named))
+
+    def flush(self) -> None:
+        """Wait until everything is written."""
+        while self._waiting:
+            self._waiting.popleft().result()
