@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet, resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 
+from scmn.networks.split_attention import use_lean_split_attention
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -105,6 +107,7 @@ class Trunk(nn.Module):
         if backbone not in BACKBONES:
             raise ValueError(f"unknown backbone '{backbone}'; known: {', '.join(BACKBONES)}")
         network: Any = BACKBONES[backbone].build()
+        use_lean_split_attention(network)
         self.backbone = backbone
         self.channels = BACKBONES[backbone].channels
         self.conv1 = network.conv1
