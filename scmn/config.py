@@ -67,7 +67,7 @@ class EvaluationSettings:
     size: Optional[int] = None  # noqa: UP045
     """Scale frames down to this shorter side (null: what the data set's protocol says)."""
     objects_per_batch: Optional[int] = None  # noqa: UP045
-    """Decode at most so many objects at a time (null: all)."""
+    """Decode at most so many objects at a time (null: as many as the device bears)."""
     max_objects: int = 254
     """Refuse videos with more objects."""
     processes: Optional[int] = None  # noqa: UP045

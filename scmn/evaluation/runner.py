@@ -153,12 +153,10 @@ class _Tally:
 
     def count(self, prediction: Prediction) -> None:
         geometry = prediction.geometry
-        left, right, top, bottom = geometry.padding
-        height, width = geometry.scaled_size
         self.frames += 1
         self.objects.update(prediction.object_ids)
         self.frame_size = geometry.frame_size
-        self.network_size = (height + top + bottom, width + left + right)
+        self.network_size = geometry.network_size
 
 
 class _Pictures:

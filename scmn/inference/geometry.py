@@ -47,6 +47,12 @@ class FrameGeometry:
         left, top = horizontal // 2, vertical // 2
         return left, horizontal - left, top, vertical - top
 
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """Height and width with the padding."""
+        height, width = (size + -size % STRIDE for size in self.scaled_size)
+        return height, width
+
     def network_image(self, image: Tensor, colour: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the network's size, padded with ``colour`` (3, 1, 1)."""
         if tuple(image.shape[-2:]) != self.scaled_size:
@@ -55,8 +61,7 @@ class FrameGeometry:
             ).clamp(0, 1)
         if not any(self.padding):
             return image
-        height, width = (size + -size % STRIDE for size in self.scaled_size)
-        padded = colour.expand(image.shape[0], -1, height, width)
+        padded = colour.expand(image.shape[0], -1, *self.network_size)
         padded = padded.contiguous(memory_format=torch.channels_last)
         self.crop(padded).copy_(image)
         return padded

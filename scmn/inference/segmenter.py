@@ -17,6 +17,7 @@ from scmn.inference.devices import autocast, reduced_dtype, resolve_device
 from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.inference.memory_bank import MemoryBank
+from scmn.inference.object_chunks import objects_at_once
 from scmn.inference.prediction import Prediction, with_given_labels
 from scmn.inference.prepared import prepare
 from scmn.inference.streaming import StreamingSegmenter
@@ -61,7 +62,7 @@ class VideoSegmenter(StreamingSegmenter):
             scale: further factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: where the model is).
             precision: "fp32", or "bf16" or "fp16" by automatic mixed precision.
-            objects_per_batch: decode at most so many objects at a time (None: all).
+            objects_per_batch: decode at most so many at a time (None: what suits the device).
             max_objects: refuse more objects than this.
             block_bytes: largest affinity matrix that a memory read holds, in bytes (None: what
                 suits the device).
@@ -71,9 +72,9 @@ class VideoSegmenter(StreamingSegmenter):
         """
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.precision = precision
-        dtype = reduced_dtype(self.device, precision)
+        self._dtype = reduced_dtype(self.device, precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
-        self.model = prepare(model, self.device, dtype)
+        self.model = prepare(model, self.device, self._dtype)
         self.memory_settings = _memory_settings(model, memory)
         self.size = size
         self.scale = scale
@@ -119,6 +120,9 @@ class VideoSegmenter(StreamingSegmenter):
         """
         image, geometry = self._prepare(frame)
         given = None if labels is None else self._given_masks(labels, objects, geometry)
+        together = self.objects_per_batch or objects_at_once(
+            self.model, geometry.network_size, self.device, self._dtype
+        )
         tracked = self.bank.object_ids
         segmented = [] if given is None else [i for i in tracked if i not in given]
         with autocast(self.device, self.precision):
@@ -131,7 +135,7 @@ class VideoSegmenter(StreamingSegmenter):
                     self.bank.memory(),
                     self._previous_masks,
                     read=self._read,
-                    objects_per_batch=self.objects_per_batch,
+                    objects_per_batch=together,
                 )
         # Nothing below fails on the user's input.
         self._geometry = geometry
@@ -140,7 +144,7 @@ class VideoSegmenter(StreamingSegmenter):
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
         try:
-            self._remember(image, masks, query, annotated=given is not None)
+            self._remember(image, masks, query, together, annotated=given is not None)
         except torch.OutOfMemoryError:
             self.bank.drop_objects_without_memory()
             raise
@@ -231,13 +235,17 @@ class VideoSegmenter(StreamingSegmenter):
         return soft_aggregation(torch.stack(masks).unsqueeze(0))[0]
 
     def _remember(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None, *, annotated: bool
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None,
+        together: int,
+        *,
+        annotated: bool,
     ) -> None:
         if self.object_ids and self.bank.wants(self._time, annotated=annotated):
             with autocast(self.device, self.precision):
-                frame = self.model.encode_memory(
-                    image, masks, query, objects_per_batch=self.objects_per_batch
-                )
+                frame = self.model.encode_memory(image, masks, query, objects_per_batch=together)
             self.bank.remember(self._time, frame, annotated=annotated)
         self._previous_masks = masks if self.model.uses_previous_masks else None
 

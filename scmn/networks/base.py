@@ -129,6 +129,8 @@ class MemoryNetwork(nn.Module, ABC):
     value_dim: int
     uses_previous_masks: bool = False
     """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
+    floats_per_pixel: float
+    """Numbers that decoding an object holds at its peak for every pixel of the frame, roughly."""
     description: ModelDescription | None = None
     """How ``build_model`` made this network; stored with its weights."""
     decoder: Decoder
@@ -219,7 +221,7 @@ class MemoryNetwork(nn.Module, ABC):
             previous_masks: soft masks of the previous frame, (B, N, H, W); needed if
                 ``uses_previous_masks``.
             read: how the memory is read.
-            objects_per_batch: at most so many objects at a time (None: all at once).
+            objects_per_batch: decode at most so many objects at a time (None: all at once).
         """
         if self.uses_previous_masks and previous_masks is None:
             raise ValueError(f"{type(self).__name__} needs the previous frame's masks")
@@ -228,13 +230,13 @@ class MemoryNetwork(nn.Module, ABC):
         maps: list[ObjectMaps] = []
         first = 0
         for group in groups:
-            for chosen in _chunks(group.value.shape[1], objects_per_batch):
-                readout = self.read(query, group.objects(chosen), read)
+            readout = self.read(query, group, read)
+            for chosen in _chunks(readout.shape[1], objects_per_batch):
                 previous = None
                 if previous_masks is not None:
                     previous = previous_masks[:, first + chosen.start : first + chosen.stop]
-                maps.append(self.decode(query, skips, readout, previous))
-            first += group.value.shape[1]
+                maps.append(self.decode(query, skips, readout[:, chosen], previous))
+            first += readout.shape[1]
         joined = ObjectMaps.join(maps)
         probabilities, logits = self.aggregate(joined.logits)
         return Segmentation(probabilities, logits, joined)

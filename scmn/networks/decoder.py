@@ -20,6 +20,11 @@ UPSAMPLING = 4
 """The decoder predicts at stride 4; its logits are enlarged to full resolution."""
 
 
+MAPS_AT_ONCE = 6
+"""Maps of its width at stride 4 that the decoder holds at its peak; beside them stand the maps at
+full resolution that every network makes: logits, probabilities and masks."""
+FULL_RESOLUTION_MAPS = 10
+
 FIRST_PROBABILITY = 0.1
 """What an untrained decoder gives an object: from 0.5 training would first learn that most pixels
 are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""
@@ -99,6 +104,7 @@ class Decoder(nn.Module):
         """
         super().__init__()
         skip8, skip4 = skip_channels
+        self.floats_per_pixel = MAPS_AT_ONCE * channels[2] / UPSAMPLING**2 + FULL_RESOLUTION_MAPS
         self.residual = ResidualBlock(in_channels, channels[0])
         self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual_skips)
         self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual_skips)

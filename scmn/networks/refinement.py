@@ -13,6 +13,8 @@ from scmn.networks.resampling import enlarge, halve
 
 LEVELS = 4
 """Halvings below full resolution, so that the bottom lies at stride 16."""
+MAPS_AT_ONCE = 5
+"""Full-resolution maps of its width that it holds at its peak."""
 
 
 def _convolution(channels: int) -> nn.Sequential:
@@ -47,6 +49,7 @@ class Refinement(nn.Module):
             logits: channels of the map that is refined.
         """
         super().__init__()
+        self.floats_per_pixel = MAPS_AT_ONCE * channels
         self.entry = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
         self.down = nn.ModuleList(_convolution(channels) for _ in range(LEVELS))
         self.bridge = _convolution(channels)

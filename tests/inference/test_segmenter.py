@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from scmn import InputError, MemorySettings, VideoSegmenter
-from scmn.networks.base import MemoryNetwork
+from scmn.networks.base import MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Skips
 from tests.conftest import build_small
 from tests.inference.clips import HEIGHT, TWO, WIDTH, label_map, video
 
@@ -84,6 +88,28 @@ def test_chunks_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
     labels = label_map((1, 0, 0), (2, 20, 20), (3, 35, 50), (4, 0, 50), (5, 36, 0))
     whole = list(VideoSegmenter(small_model).run(video(4), labels))
     chunked = list(VideoSegmenter(small_model, objects_per_batch=2).run(video(4), labels))
+    for a, b in zip(whole, chunked, strict=True):
+        torch.testing.assert_close(a.probabilities, b.probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_objects_are_decoded_as_the_device_bears(
+    small_model: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = label_map((1, 0, 0), (2, 20, 20), (3, 35, 50), (4, 0, 50), (5, 36, 0))
+    whole = list(VideoSegmenter(small_model).run(video(4), labels))
+    height, width = whole[0].geometry.network_size
+    of_two_objects = 2 * 4 * small_model.floats_per_pixel * height * width
+    monkeypatch.setattr("scmn.inference.object_chunks.CPU_BYTES", of_two_objects)
+    segmenter = VideoSegmenter(small_model)
+    decode, together = segmenter.model.decode, []
+
+    def counting(query: QueryFeatures, skips: Skips, readout: Tensor, *rest: Any) -> ObjectMaps:
+        together.append(readout.shape[1])
+        return decode(query, skips, readout, *rest)
+
+    monkeypatch.setattr(segmenter.model, "decode", counting)
+    chunked = list(segmenter.run(video(4), labels))
+    assert together == [2, 2, 1] * 3
     for a, b in zip(whole, chunked, strict=True):
         torch.testing.assert_close(a.probabilities, b.probabilities, atol=1e-5, rtol=1e-4)
 
