@@ -1,6 +1,9 @@
 """Measure parts of the package on this machine.
 
 python scripts/benchmark.py --engine --network stm --objects 1 3 10 --remembered 12
+python scripts/benchmark.py --many-objects --network scmn_small stcn --objects 64 200
+python scripts/benchmark.py --long --network scmn_small --frames 10000
+python scripts/benchmark.py --io
 python scripts/benchmark.py --metrics
 python scripts/benchmark.py --data --config configs/quickstart.yaml training.workers=2
 """
@@ -8,58 +11,70 @@ python scripts/benchmark.py --data --config configs/quickstart.yaml training.wor
 from __future__ import annotations
 
 import argparse
-import logging
+import itertools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks import data, engine, engine_report, metrics
+from benchmarks import data, engine, files, long_video, many_objects, metrics, performance_page
+from benchmarks.peak_memory import in_own_process
+from pages import table
 from tqdm import tqdm
 
+from scmn.programs import ArgumentParser, run_program
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+RECORDED = "--engine, --many-objects, --long, --io: "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("--engine", action="store_true", help="inference against the published way of working")
-    add("--network", nargs="+", default=["stm", "stcn", "scmn"], help="--engine: which networks")
-    add("--objects", nargs="+", type=int, default=[1, 3], help="--engine: how many (1 3)")
+    add("--many-objects", action="store_true", help="time and memory of many objects in a video")
+    add("--long", action="store_true", help="memory and speed early and late in a long video")
+    add("--io", action="store_true", help="reading frames and writing masks")
+    add("--metrics", action="store_true", help="the scorer against a plain implementation")
+    add("--data", action="store_true", help="drawing training clips against the training step")
+    add("--record", metavar="TITLE", help=f"{RECORDED}add the table to docs/performance.md")
+    add("--network", nargs="+", default=["stm", "stcn", "scmn"], help="which networks")
+    add("--objects", nargs="+", type=int, default=[1, 3], help="how many (1 3)")
+    add("--size", nargs="+", type=_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
+    add("--precision", default="fp32", help="--many-objects, --long: fp32, bf16, fp16")
+    add("--frames", type=int, default=2000, help="of a video; --metrics: of all (2000)")
     add("--remembered", nargs="+", type=int, default=[12], help="--engine: frames in memory (12)")
-    add("--size", nargs="+", type=_size, default=[(480, 864)], help="--engine: HEIGHTxWIDTH")
     add(
         "--engines",
         nargs="+",
-        default=["reference", "fp32", "bf16"],
+        default=[engine.REFERENCE, "fp32", "bf16"],
         help="--engine: reference and precisions of ours; the first is compared with",
     )
     add("--steps", type=int, default=5, help="--engine: how many frames are timed (5)")
     add("--peak-memory", action="store_true", help="--engine: in processes of their own, too")
-    add("--record", metavar="TITLE", help="--engine: add the table to docs/performance.md")
-    add("--metrics", action="store_true", help="the scorer against a plain implementation")
-    add("--data", action="store_true", help="drawing training clips against the training step")
     add("--sequences", type=int, default=30, help="--metrics: synthetic sequences (30)")
-    add("--frames", type=int, default=2000, help="--metrics: frames of all together (2000)")
     add("--config", type=Path, default=Path("configs/quickstart.yaml"), help="--data: which run")
     add("--batches", type=int, default=10, help="--data: how many are timed (10)")
     add("overrides", nargs="*", metavar="key=value", help="--data: overrides")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     sections: dict[str, Callable[[], None]] = {
-        "engine": lambda: _measure_engines(arguments),
-        "metrics": lambda: metrics.run(sequences=arguments.sequences, frames=arguments.frames),
+        "engine": lambda: _publish(given, {"cases": _engines(given)}),
+        "many_objects": lambda: _publish(given, {"rows": _many_objects(given)}),
+        "long": lambda: _publish(given, {"rows": _long_videos(given)}),
+        "io": lambda: _publish(given, {"rows": _files(given)}),
+        "metrics": lambda: metrics.run(sequences=given.sequences, frames=given.frames),
         "data": lambda: data.run(
-            config_path=arguments.config,
-            overrides=arguments.overrides,
-            batches=arguments.batches,
+            config_path=given.config, overrides=given.overrides, batches=given.batches
         ),
     }
-    chosen = [section for name, section in sections.items() if getattr(arguments, name)]
+    chosen = [section for name, section in sections.items() if getattr(given, name)]
     if not chosen:
-        parser.error(f"choose what to measure: {', '.join(f'--{name}' for name in sections)}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+        names = (f"--{name.replace('_', '-')}" for name in sections)
+        parser.error(f"choose what to measure: {', '.join(names)}")
+    if given.record and len(chosen) > 1:
+        parser.error("--record titles one table: choose one thing to measure")
     for section in chosen:
         section()
 
@@ -72,25 +87,63 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _measure_engines(arguments: argparse.Namespace) -> None:
-    cases = engine.cases(arguments.network, arguments.objects, arguments.remembered, arguments.size)
-    measured = []
-    for case in tqdm(cases, unit="case"):
-        measured.append(
-            engine.measure(
-                case,
-                arguments.engines,
-                steps=arguments.steps,
-                with_memory=arguments.peak_memory,
-            )
+def _engines(given: argparse.Namespace) -> list[dict[str, Any]]:
+    cases = engine.cases(given.network, given.objects, given.remembered, given.size)
+    return [
+        engine.measure(
+            case,
+            given.engines,
+            steps=given.steps,
+            device=given.device,
+            with_memory=given.peak_memory,
         )
-    print(engine_report.markdown(measured))
-    if arguments.record:
+        for case in tqdm(cases, unit="case")
+    ]
+
+
+def _many_objects(given: argparse.Namespace) -> list[dict[str, str]]:
+    return [
+        in_own_process(
+            many_objects.measure,
+            network,
+            objects=objects,
+            frames=given.frames,
+            size=size,
+            precision=given.precision,
+            device=given.device,
+        )
+        for network, objects, size in itertools.product(given.network, given.objects, given.size)
+    ]
+
+
+def _long_videos(given: argparse.Namespace) -> list[dict[str, str]]:
+    return [
+        in_own_process(
+            long_video.measure,
+            network,
+            frames=given.frames,
+            size=size,
+            precision=given.precision,
+            device=given.device,
+        )
+        for network, size in itertools.product(given.network, given.size)
+    ]
+
+
+def _files(given: argparse.Namespace) -> list[dict[str, str]]:
+    return [row for size in given.size for row in files.measure(frames=given.frames, size=size)]
+
+
+def _publish(given: argparse.Namespace, measured: Mapping[str, Any]) -> None:
+    """Print a table, and add it to docs/performance.md where that is wanted."""
+    rows = measured.get("rows") or performance_page.engine_rows(measured["cases"])
+    print(table(rows))
+    if given.record:
         record, picture = DOCS / "performance.json", DOCS / "images" / "performance.svg"
         command = shlex.join(["python", "scripts/benchmark.py", *sys.argv[1:]])
-        content = engine_report.record(record, arguments.record, command, measured)
-        engine_report.write_page(DOCS / "performance.md", record, picture, content)
+        content = performance_page.record(record, given.record, command, measured)
+        performance_page.write_page(DOCS / "performance.md", record, picture, content)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

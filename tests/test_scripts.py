@@ -58,6 +58,26 @@ def test_the_peak_memory_of_the_engines_is_measured() -> None:
     assert float(line.split(" | ")[-1].strip(" |")) > 1
 
 
+def test_many_objects_a_long_video_and_files_are_measured() -> None:
+    printed = script(
+        *("benchmark.py", "--many-objects", "--long", "--io", "--network", "scmn_small"),
+        *("--objects", 12, "--frames", 402, "--size", "32x48"),
+    )
+    rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if "| " in line]
+    network, objects, *_ = next(row for row in rows if row[0] == "scmn_small")
+    assert (network, objects) == ("scmn_small", "12")
+    long_video = next(row for row in rows if row[:2] == ["scmn_small", "fp32"])
+    assert long_video[3] == "402"
+    assert all(float(milliseconds) > 0 for milliseconds in long_video[-3:])
+    assert len([row for row in rows if row[0].startswith(("read", "write"))]) == 4
+
+
+def test_one_table_is_recorded_at_a_time() -> None:
+    ended = run_python("scripts/benchmark.py", "--io", "--long", "--record", "both")
+    assert ended.returncode == 2
+    assert "--record titles one table" in ended.stderr
+
+
 def test_the_loader_is_compared_with_the_training_step(tmp_path: Path) -> None:
     write_davis(
         tmp_path, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=4), split="train"

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pages import plot, table
+
 from ablations.plan import Plan
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
+SCORES = {"J": "J-Mean", "J&F": "J&F-Mean"}
+"""What is shown -> its name in the record."""
 INTRODUCTION = """\
 # Results under one budget
 
@@ -54,20 +58,19 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
 
 
 def _table(plan: Plan, group: str, runs: Mapping[str, Any]) -> str:
-    titles = [evaluation.title for evaluation in plan.evaluations.values()]
-    scores = [f"{title}: {score}" for title in titles for score in ("J", "J&F")]
-    columns = ["network", "seeds", *scores]
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    rows = []
     for name, run in plan.runs.items():
         if group not in run.groups:
             continue
-        cells = [run.title, str(len(runs.get(name, {})))]
-        for key in plan.evaluations:
-            for score in ("J-Mean", "J&F-Mean"):
-                values = scores_of(runs, name, key, score)
-                cells.append(_mean_and_spread(values) if values else "not run")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        row = {"network": run.title, "seeds": str(len(runs.get(name, {})))}
+        for key, evaluation in plan.evaluations.items():
+            for score, mean in SCORES.items():
+                values = scores_of(runs, name, key, mean)
+                row[f"{evaluation.title}: {score}"] = (
+                    _mean_and_spread(values) if values else "not run"
+                )
+        rows.append(row)
+    return table(rows)
 
 
 def scores_of(runs: Mapping[str, Any], name: str, evaluation: str, score: str) -> list[float]:
@@ -83,27 +86,17 @@ def _mean_and_spread(values: list[float]) -> str:
 
 def _plot(plan: Plan, runs: Mapping[str, Any], path: Path) -> None:
     """Draw a row for every network and a mark for every seed and test set."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise InputError("the plot needs matplotlib: pip install 'scmn[dev]'") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7.5, 0.36 * len(plan.runs) + 1.2), layout="tight")
-    for order, (key, evaluation) in enumerate(plan.evaluations.items()):
-        marks = [
-            (value, row)
-            for row, name in enumerate(plan.runs)
-            for value in scores_of(runs, name, key, "J-Mean")
-        ]
-        x, y = zip(*marks, strict=True) if marks else ((), ())
-        axes.plot(x, y, "osD^v"[order % 5], label=evaluation.title, alpha=0.8)
-    axes.set_yticks(range(len(plan.runs)), [run.title for run in plan.runs.values()])
-    axes.invert_yaxis()
-    axes.set_xlabel("J, percent")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
-    pyplot.close(figure)
+    with plot(path, height=0.36 * len(plan.runs) + 1.2) as axes:
+        for order, (key, evaluation) in enumerate(plan.evaluations.items()):
+            marks = [
+                (value, row)
+                for row, name in enumerate(plan.runs)
+                for value in scores_of(runs, name, key, "J-Mean")
+            ]
+            x, y = zip(*marks, strict=True) if marks else ((), ())
+            axes.plot(x, y, "osD^v"[order % 5], label=evaluation.title, alpha=0.8)
+        axes.set_yticks(range(len(plan.runs)), [run.title for run in plan.runs.values()])
+        axes.invert_yaxis()
+        axes.set_xlabel("J, percent")
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(loc="best", fontsize="small")

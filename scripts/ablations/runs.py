@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
+from pages import machine
 
 from ablations.plan import EvaluationPlan, Plan, RunPlan
 from scmn.data.atomic import atomic_path
@@ -92,7 +90,7 @@ def _record(plan: Plan, name: str, seed: int, evaluation: str, record: dict[str,
     """Add a record to the file of results."""
     path = REPOSITORY / plan.results
     results = read_results(plan)
-    results.setdefault("machine", _machine())
+    results.setdefault("machine", machine())
     scores = results.setdefault("runs", {}).setdefault(name, {}).setdefault(str(seed), {})
     scores[evaluation] = record
     with atomic_path(path) as temporary:
@@ -106,8 +104,3 @@ def read_results(plan: Plan) -> dict[str, Any]:
         return {}
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-def _machine() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return f"{device}, {os.cpu_count()} CPU cores, torch {torch.__version__}"

@@ -6,7 +6,6 @@ Also what a step costs: arithmetic for each clip, and peak memory on a GPU.
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from pathlib import Path
 
@@ -18,12 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from scmn.build import build_model
 from scmn.config import load_config
 from scmn.data.clips import ClipLoader
+from scmn.evaluation.runner import device_name
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes
 from scmn.training.stage import Stage
 from scmn.training.trainer import prepare_network
-
-logger = logging.getLogger(__name__)
 
 WARM_UP = 2
 
@@ -37,15 +35,10 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         config.model.name, backbone=config.model.backbone, **config.model.switches
     )
     network = prepare_network(network, training, device)
-    logger.info(
-        "%s, device %s, %s%s%s, %d threads, %d workers",
-        config_path,
-        device if device.type == "cpu" else torch.cuda.get_device_name(device),
-        training.precision,
-        ", channels-last" if training.channels_last else "",
-        ", compiled" if training.compile else "",
-        torch.get_num_threads(),
-        training.workers,
+    print(
+        f"{config_path}, device {device_name(device)}, {training.precision}"
+        f"{', channels-last' if training.channels_last else ''}"
+        f"{', compiled' if training.compile else ''}, {training.workers} workers"
     )
     for name, settings in training.stages_in_order.items():
         stage = Stage(name, network, settings, training, Processes(device))
@@ -60,16 +53,11 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         memory = ""
         if device.type == "cuda":
             memory = f"   peak {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
-        logger.info(
-            "%-10s loader %7.1f samples/s   training step (with loading) %7.2f samples/s   "
-            "ratio %.1f   %.1f GFLOP and %.0f MiB saved for backward a sample%s",
-            name,
-            drawn,
-            step,
-            drawn / step,
-            work / 1e9,
-            saved.bytes / settings.batch_size / 2**20,
-            memory,
+        kept = saved.bytes / settings.batch_size / 2**20
+        print(
+            f"{name:10} loader {drawn:7.1f} samples/s   "
+            f"training step (with loading) {step:7.2f} samples/s   ratio {drawn / step:.1f}   "
+            f"{work / 1e9:.1f} GFLOP and {kept:.0f} MiB saved for backward a sample{memory}"
         )
 
 

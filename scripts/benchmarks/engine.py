@@ -8,30 +8,24 @@ label map. Peak memory is measured apart, in a process for each engine.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from benchmarks.networks import build
+from benchmarks.peak_memory import PeakMemory, in_own_process
 from benchmarks.reference_engine import ReferenceEngine
-from scmn import VideoSegmenter, build_model
+from scmn import VideoSegmenter
 from scmn.data.masks import to_one_hot
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"
-SMALL = "scmn_small"
-GAINS = {"decoder.predict": 3.0, "_stem": 1000.0, ".key": 0.05, "key_projection": 0.05}
-"""Variances of random weights by the end of the module's path: such that masks are far from flat,
-that objects differ, and that a memory read is no lottery between equal positions."""
 Step = Callable[[np.ndarray], np.ndarray]
 
 
@@ -47,10 +41,12 @@ class Case:
     """Height, width of the frames."""
 
 
-def measure(case: Case, engines: Sequence[str], *, steps: int, with_memory: bool) -> dict[str, Any]:
+def measure(
+    case: Case, engines: Sequence[str], *, steps: int, device: str, with_memory: bool
+) -> dict[str, Any]:
     """Time the engines ("reference" or a precision) and compare their masks with the first's."""
     frames, labels = _clip(case, case.remembered + steps + 1)
-    network = _network(case.network)
+    network = build(case.network).to(device)
     running = {engine: _start(engine, network, case, frames, labels) for engine in engines}
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
     agreement: dict[str, list[float]] = {engine: [] for engine in engines}
@@ -63,65 +59,34 @@ def measure(case: Case, engines: Sequence[str], *, steps: int, with_memory: bool
             agreement[engine].append(_agreement(maps[engine], maps[engines[0]], case.objects))
     return {
         **asdict(case),
+        "device": device,
         "engines": {
             engine: {
                 "milliseconds": [round(1000 * s, 1) for s in seconds[engine][1:]],
                 "median": 1000 * statistics.median(seconds[engine][1:]),
                 "agreement": statistics.mean(agreement[engine]),
-                "peak_mib": peak_memory(case, engine) if with_memory else None,
+                "peak_mib": (
+                    in_own_process(_peak_of_frames, case, engine, device) if with_memory else None
+                ),
             }
             for engine in engines
         },
     }
 
 
-def peak_memory(case: Case, engine: str) -> float | None:
-    """Return what a process of its own takes at most beyond what loading the network took, MiB.
-
-    None where the system does not tell (anything but Linux).
-    """
-    if not Path("/proc/self/clear_refs").exists():
+def _peak_of_frames(case: Case, engine: str, device: str) -> float | None:
+    """Return what three frames take at most beyond what loading the network took, MiB."""
+    memory = PeakMemory(torch.device(device))
+    if not memory.is_known:
         return None
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(_peak_of_two_frames, case, engine).result()
-
-
-def _peak_of_two_frames(case: Case, engine: str) -> float:
     frames, labels = _clip(case, case.remembered + 2)
-    network = _network(case.network)
-    loaded = _resident_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    network = build(case.network).to(device)
+    loaded = memory.now
+    memory.restart()
     step = _start(engine, network, case, frames, labels)
     for frame in frames[case.remembered - 1 :][:3]:
         step(frame)
-    return _resident_mib("VmHWM") - loaded
-
-
-def _resident_mib(entry: str) -> float:
-    """Return this process's present (VmRSS) or highest (VmHWM) resident memory."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(entry):
-            return int(line.split()[1]) / 1024
-    raise OSError(f"/proc/self/status has no {entry}")
-
-
-def _network(name: str) -> MemoryNetwork:
-    """Build a network: trained where weights are at hand, else with weights drawn at random."""
-    if name == SMALL:
-        return build_model(name, weights="default")
-    network = build_model(name)
-    generator = torch.Generator().manual_seed(0)
-    for path, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            gain = next((gain for end, gain in GAINS.items() if path.endswith(end)), 1.5)
-            fan_in = module.weight[0].numel()
-            module.weight.data.normal_(0, (gain / fan_in) ** 0.5, generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.weight.data.fill_(0.5)
-    assert network.decoder.predict.bias is not None
-    network.decoder.predict.bias.data.zero_()
-    return network
+    return memory.peak - loaded
 
 
 def _clip(case: Case, frames: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

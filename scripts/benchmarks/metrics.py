@@ -6,7 +6,6 @@ so that a busy machine slows both. The numbers must agree to 1e-9.
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 import time
@@ -29,7 +28,6 @@ OBJECTS_PER_SEQUENCE = (1, 2, 3)
 """In turn: 30 sequences have 60 objects, as in DAVIS 2017 val."""
 AGREEMENT = 1e-9
 
-_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
@@ -47,11 +45,11 @@ class Timing:
 
 
 def run(*, sequences: int, frames: int) -> None:
-    """Write label maps to a temporary folder, time both implementations, log the table."""
+    """Write label maps to a temporary folder, time both implementations, print the table."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _log.info("writing %d label maps of %dx%d ...", 2 * frames, WIDTH, HEIGHT)
+        print(f"writing {2 * frames} label maps of {WIDTH}x{HEIGHT} ...")
         written = [
             write_sequence(root, index, frames=length)
             for index, length in enumerate(_lengths(sequences, frames))
@@ -61,7 +59,7 @@ def run(*, sequences: int, frames: int) -> None:
             _time_sequence(sequence, root / "predictions", plain_first=index % 2 == 0)
             for index, sequence in enumerate(written)
         ]
-    _log_table(timings)
+    _print_table(timings)
 
 
 def write_sequence(root: Path, index: int, *, frames: int) -> VideoSequence:
@@ -131,7 +129,7 @@ def _require_agreement(scores: SequenceScores, j: np.ndarray, f: np.ndarray) -> 
         np.testing.assert_allclose(of_object.contour_accuracy, plain_f, rtol=0, atol=AGREEMENT)
 
 
-def _log_table(timings: list[Timing]) -> None:
+def _print_table(timings: list[Timing]) -> None:
     total = Timing(
         "all",
         sum(timing.frames for timing in timings),
@@ -139,16 +137,17 @@ def _log_table(timings: list[Timing]) -> None:
         sum(timing.plain_seconds for timing in timings),
         sum(timing.scorer_seconds for timing in timings),
     )
-    row = "%-14s %6s %8s %10s %10s %8s"
-    _log.info(row, "sequence", "frames", "objects", "plain (s)", "scmn (s)", "ratio")
+    row = "{:14} {:>6} {:>8} {:>10} {:>10} {:>8}"
+    print(row.format("sequence", "frames", "objects", "plain (s)", "scmn (s)", "ratio"))
     for timing in (*timings, total):
-        _log.info(
-            row,
-            timing.sequence,
-            timing.frames,
-            timing.objects,
-            f"{timing.plain_seconds:.2f}",
-            f"{timing.scorer_seconds:.2f}",
-            f"{timing.ratio:.1f}x",
+        print(
+            row.format(
+                timing.sequence,
+                timing.frames,
+                timing.objects,
+                f"{timing.plain_seconds:.2f}",
+                f"{timing.scorer_seconds:.2f}",
+                f"{timing.ratio:.1f}x",
+            )
         )
-    _log.info("J and F agree to %g on every frame; one process, one thread", AGREEMENT)
+    print(f"J and F agree to {AGREEMENT:g} on every frame; one process, one thread")

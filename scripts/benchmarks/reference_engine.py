@@ -38,13 +38,14 @@ class ReferenceEngine:
         self._keys: Tensor | None = None
         self._values: Tensor | None = None
         self._previous: tuple[Tensor, Tensor] | None = None
-        self._colour = torch.tensor(network.padding_colour).view(3, 1, 1)
+        self._device = next(network.parameters()).device
+        self._colour = torch.tensor(network.padding_colour, device=self._device).view(3, 1, 1)
 
     @torch.no_grad()
     def give(self, frame: np.ndarray, masks: Tensor) -> None:
         """Remember a frame (H, W, 3) with given masks (N, H, W) for good."""
         image, geometry = self._image(frame)
-        masks = geometry.network_masks(masks.unsqueeze(0))
+        masks = geometry.network_masks(masks.unsqueeze(0).to(self._device))
         self._keys, self._values = self._with(self._encode(image, masks))
         self._previous = None
         self._last_masks = masks
@@ -66,10 +67,10 @@ class ReferenceEngine:
         self._previous = (image, masks)
         self._last_masks = masks
         labels = geometry.crop(probabilities[0]).argmax(dim=0)
-        return labels.to(torch.uint8).numpy()
+        return labels.to(torch.uint8).cpu().numpy()
 
     def _image(self, frame: np.ndarray) -> tuple[Tensor, FrameGeometry]:
-        image = image_tensor(frame, torch.device("cpu"))
+        image = image_tensor(frame, self._device)
         geometry = FrameGeometry.of_frame(*image.shape[-2:], shorter_side=None)
         return geometry.network_image(image, self._colour).contiguous(), geometry
 

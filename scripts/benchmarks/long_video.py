@@ -1,0 +1,91 @@
+"""A long video with a bounded memory: peak memory and speed early and late.
+
+The late frames are timed in turn with those of a second segmenter that has only begun, in the same
+minute: a machine that is busy now and then slows both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.networks import build
+from benchmarks.peak_memory import PeakMemory
+from scmn import VideoSegmenter
+from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+from scmn.errors import InputError
+from scmn.inference.devices import resolve_device
+
+RENDERED = 100
+"""Different frames; the video goes through them there and back."""
+EARLY = 200
+TIMED = 100
+MAX_FRAMES = 3
+
+
+def measure(
+    network: str, *, frames: int, size: tuple[int, int], precision: str, device: str
+) -> dict[str, str]:
+    """Segment a video of ``frames`` frames and return a row for a table.
+
+    Raises:
+        InputError: the video is shorter than what is timed.
+    """
+    if frames < EARLY + 2 * TIMED:
+        raise InputError(f"a long video has at least {EARLY + 2 * TIMED} frames, not {frames}")
+    memory = PeakMemory(resolve_device(device))
+    settings = SyntheticSettings(size=size, frames=RENDERED, objects=(1, 1))
+    sequence = SyntheticSequence(settings, seed=0, number=0)
+    images = [sequence.image(index) for index in range(RENDERED)]
+    model = build(network)
+    segmenter, fresh = (
+        VideoSegmenter(model, memory={"max_frames": MAX_FRAMES}, precision=precision, device=device)
+        for _ in range(2)
+    )
+    video = _there_and_back(images, frames)
+    labels: np.ndarray | None = sequence.annotation(0)
+    fresh_labels = labels
+    peaks = {}
+    early, late, beside = [], [], []
+    for time_step, image in enumerate(tqdm(video, total=frames, unit="frame")):
+        if time_step in (EARLY, frames - 2 * TIMED) and memory.is_known:
+            peaks[time_step] = f"{memory.peak:.0f}"
+        taken = _timed(segmenter, image, labels)
+        labels = None
+        if TIMED <= time_step < EARLY:
+            early.append(taken)
+        elif time_step >= frames - TIMED:
+            late.append(taken)
+            beside.append(_timed(fresh, image, None))
+        elif time_step >= frames - 2 * TIMED:
+            _timed(fresh, image, fresh_labels)
+            fresh_labels = None
+    return {
+        "network": network,
+        "precision": precision,
+        "size": "×".join(map(str, size)),
+        "frames": str(frames),
+        f"peak memory of {EARLY} frames, MiB": peaks.get(EARLY, ""),
+        f"of all but {2 * TIMED}": peaks.get(frames - 2 * TIMED, ""),
+        f"ms a frame, {TIMED}–{EARLY}": f"{1000 * statistics.median(early):.0f}",
+        f"last {TIMED}": f"{1000 * statistics.median(late):.0f}",
+        f"frames {TIMED}–{EARLY} of another video, in turn with the last": (
+            f"{1000 * statistics.median(beside):.0f}"
+        ),
+    }
+
+
+def _there_and_back(images: list[np.ndarray], frames: int) -> Iterator[np.ndarray]:
+    period = [*images, *images[-2:0:-1]]
+    for index in range(frames):
+        yield period[index % len(period)]
+
+
+def _timed(segmenter: VideoSegmenter, image: np.ndarray, labels: np.ndarray | None) -> float:
+    begun = time.perf_counter()
+    segmenter.step(image, labels)
+    return time.perf_counter() - begun

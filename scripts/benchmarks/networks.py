@@ -1,0 +1,32 @@
+"""The networks that benchmarks run: trained where weights come with the package, else drawn."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from scmn import build_model
+from scmn.networks.base import MemoryNetwork
+
+SMALL = "scmn_small"
+GAINS = {"decoder.predict": 3.0, "_stem": 1000.0, ".key": 0.05, "key_projection": 0.05}
+"""Variances of random weights by the end of the module's path: such that masks are far from flat,
+that objects differ, and that a memory read is no lottery between equal positions."""
+
+
+def build(name: str) -> MemoryNetwork:
+    """Build a network, with the same weights every time."""
+    if name == SMALL:
+        return build_model(name, weights="default")
+    network = build_model(name)
+    generator = torch.Generator().manual_seed(0)
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            gain = next((gain for end, gain in GAINS.items() if path.endswith(end)), 1.5)
+            fan_in = module.weight[0].numel()
+            module.weight.data.normal_(0, (gain / fan_in) ** 0.5, generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.data.fill_(0.5)
+    assert network.decoder.predict.bias is not None
+    network.decoder.predict.bias.data.zero_()
+    return network

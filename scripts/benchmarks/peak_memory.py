@@ -1,0 +1,65 @@
+"""Peak memory from a chosen moment on: a GPU's allocated, or this process's resident memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class PeakMemory:
+    """The highest memory since :meth:`restart`; on the CPU Linux alone tells it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the system tells."""
+        return self._device.type == "cuda" or _CLEAR.exists()
+
+    def restart(self) -> None:
+        """Let the peak start anew from what is taken now."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            _CLEAR.write_text("5", encoding="ascii")
+
+    @property
+    def now(self) -> float:
+        """MiB taken at this moment."""
+        if self._device.type == "cuda":
+            return torch.cuda.memory_allocated(self._device) / 2**20
+        return _resident("VmRSS")
+
+    @property
+    def peak(self) -> float:
+        """MiB taken at most."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        return _resident("VmHWM")
+
+
+def in_own_process(
+    function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Result:
+    """Call a function in a fresh process, whose memory nothing else has touched."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments, **named).result()
+
+
+def _resident(name: str) -> float:
+    for line in _STATUS.read_text(encoding="ascii").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"{_STATUS} has no {name}")

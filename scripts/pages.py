@@ -1,0 +1,60 @@
+"""What the generated pages of docs/ have in common: tables, plots, and where they were measured."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scmn.data.atomic import atomic_path
+from scmn.errors import InputError
+
+
+def machine() -> str:
+    """Describe where this runs."""
+    processor = platform.processor() or platform.machine()
+    names = Path("/proc/cpuinfo")
+    if names.is_file():
+        lines = names.read_text(encoding="utf-8").splitlines()
+        processor = next((x.split(":")[1].strip() for x in lines if "model name" in x), processor)
+    if torch.cuda.is_available():
+        processor = f"{torch.cuda.get_device_name()}, {processor}"
+    return (
+        f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a Markdown table; the columns are those of the first row."""
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    lines += [f"| {' | '.join(row[column] for column in columns)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def plot(path: Path, *, height: float) -> Iterator[Any]:
+    """Yield matplotlib's axes; the picture is written at the end, whole or not at all.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError("the plot needs matplotlib: pip install 'scmn[dev]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, height), layout="tight")
+    try:
+        yield axes
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary)
+    finally:
+        pyplot.close(figure)
