@@ -1,0 +1,134 @@
+"""3x3 convolutions with a quarter of the multiplications, for float32 on the CPU.
+
+There the wide 3x3 convolutions of decoders and projections take most of a frame's time, and the
+library's kernels already reach the processor's arithmetic. cuDNN has this method of its own.
+
+Source: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, F(4x4, 3x3).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+TILE = 4
+"""Outputs along each side of a tile; its inputs are two more."""
+PATCH = TILE + 2
+FEWEST_CHANNELS = 128
+FEWEST_WEIGHTS = 256 * 256
+"""Where input and output channels are fewer, the transforms cost what the multiplications save."""
+BLOCK_BYTES = 16 << 20
+"""Transformed patches that are held at a time: about what stays in the caches."""
+
+_INPUT = [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+]
+_WEIGHT = [
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+]
+_OUTPUT = [
+    [1, 1, 1, 1, 1, 0],
+    [0, 1, -1, 2, -2, 0],
+    [0, 1, 1, 4, 4, 0],
+    [0, 1, -1, 8, -8, 1],
+]
+"""B^T, G and A^T of the paper; the interpolation points are 0, 1, -1, 2, -2."""
+
+
+def suits(convolution: nn.Module) -> bool:
+    """Whether a convolution is of the kind that is faster this way."""
+    return (
+        type(convolution) is nn.Conv2d
+        and convolution.kernel_size == (3, 3)
+        and convolution.stride == convolution.dilation == (1, 1)
+        and convolution.padding == (1, 1)
+        and convolution.groups == 1
+        and min(convolution.in_channels, convolution.out_channels) >= FEWEST_CHANNELS
+        and convolution.in_channels * convolution.out_channels >= FEWEST_WEIGHTS
+    )
+
+
+class WinogradConvolution(nn.Module):
+    """A 3x3 convolution of stride 1 for inference, exact to some 1e-5 of the largest response.
+
+    Patches of 6x6 inputs and the weights are transformed such that a product for each of the 36
+    places, summed over channels, takes the place of nine for each of 16 outputs.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    _of_input: Tensor
+    _of_output: Tensor
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        """
+        Args:
+            convolution: for which :func:`suits` holds; its weights are copied, transformed.
+        """
+        super().__init__()
+        transform = torch.tensor(_WEIGHT, dtype=torch.float64)
+        weight = torch.einsum(
+            "pi,ocij,qj->pqco", transform, convolution.weight.detach().double(), transform
+        )
+        self.register_buffer("weight", weight.flatten(0, 1).float().contiguous())
+        bias = convolution.bias
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        by_side = torch.tensor(_INPUT), torch.tensor(_OUTPUT)
+        of_input, of_output = (torch.kron(side, side).float() for side in by_side)
+        self.register_buffer("_of_input", of_input)
+        self.register_buffer("_of_output", of_output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, O, H, W), channels-last."""
+        batch, channels, height, width = x.shape
+        out_channels = self.weight.shape[2]
+        rows, columns = -(-height // TILE), -(-width // TILE)
+        padded = x.new_zeros(batch, rows * TILE + 2, columns * TILE + 2, channels)
+        padded[:, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 1)
+        image, line, pixel, channel = padded.stride()
+        patches = padded.as_strided(
+            (PATCH, PATCH, batch, rows, columns, channels),
+            (line, pixel, image, TILE * line, TILE * pixel, channel),
+        )
+        out = x.new_empty(batch, rows, TILE, columns, TILE, out_channels)
+        # By tile: (TILE, TILE, batch, rows, columns, out_channels).
+        tiles = out.permute(2, 4, 0, 1, 3, 5)
+        row_bytes = PATCH**2 * columns * max(channels, out_channels) * x.element_size()
+        rows_at_once = max(1, BLOCK_BYTES // row_bytes)
+        images_at_once = max(1, rows_at_once // rows)
+        for first in range(0, batch, images_at_once):
+            images = slice(first, first + images_at_once)
+            for top in range(0, rows, rows_at_once):
+                chosen = slice(top, top + rows_at_once)
+                block = self._products(patches[:, :, images, chosen])
+                tiles[:, :, images, chosen] = block
+        convolved = out.flatten(3, 4).flatten(1, 2)
+        if self.bias is not None:
+            convolved += self.bias
+        return convolved.permute(0, 3, 1, 2)[:, :, :height, :width]
+
+    def _products(self, patches: Tensor) -> Tensor:
+        """(6, 6, b, r, c, C) patches -> (4, 4, b, r, c, O) tiles of the response, without bias."""
+        shape, channels = patches.shape[2:5], patches.shape[5]
+        transformed = torch.mm(self._of_input, patches.reshape(PATCH**2, -1))
+        products = torch.bmm(transformed.view(PATCH**2, -1, channels), self.weight)
+        tiles = torch.mm(self._of_output, products.flatten(1))
+        return tiles.view(TILE, TILE, *shape, -1)
+
+
+def use_winograd(network: nn.Module) -> None:
+    """Replace the convolutions of a network for which it pays, in place."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if suits(child):
+                setattr(module, name, WinogradConvolution(child))  # type: ignore[arg-type]

@@ -1,0 +1,60 @@
+"""Convolutions with fewer multiplications: the same responses, and only where they pay."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from scmn import VideoSegmenter, build_model
+from scmn.inference import winograd
+from scmn.inference.winograd import WinogradConvolution, suits
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20, 1 << 30])
+@pytest.mark.parametrize("shape", [(1, 8, 12), (3, 9, 7), (2, 1, 1), (5, 30, 21)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_equals_the_convolution(
+    shape: tuple[int, int, int], bias: bool, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd, "BLOCK_BYTES", block_bytes)
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(128, 512, kernel_size=3, padding=1, bias=bias)
+    batch, height, width = shape
+    x = torch.randn(batch, 128, height, width).contiguous(memory_format=torch.channels_last)
+    expected = convolution(x)
+    obtained = WinogradConvolution(convolution)(x)
+    largest = float(expected.abs().max())
+    torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
+    torch.testing.assert_close(WinogradConvolution(convolution)(x.contiguous()), obtained)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 1, "padding": 0},
+        {"stride": 2},
+        {"padding": 0},
+        {"padding": 2, "dilation": 2},
+        {"groups": 2},
+        {"in_channels": 64},
+        {"out_channels": 128},
+    ],
+)
+def test_other_convolutions_stay(settings: dict[str, int]) -> None:
+    usual = {"in_channels": 256, "out_channels": 256, "kernel_size": 3, "padding": 1}
+    assert suits(nn.Conv2d(**usual))
+    assert not suits(nn.Conv2d(**{**usual, **settings}))
+
+
+def test_float32_on_the_cpu_takes_it() -> None:
+    model = build_model("stm", backbone="resnet18")
+
+    def count(segmenter: VideoSegmenter) -> int:
+        modules = segmenter.model.modules()
+        return sum(isinstance(module, WinogradConvolution) for module in modules)
+
+    assert count(VideoSegmenter(model)) > 10
+    assert count(VideoSegmenter(model, precision="bf16")) == 0
+    assert not any(isinstance(module, WinogradConvolution) for module in model.modules())
