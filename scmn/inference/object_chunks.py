@@ -6,7 +6,7 @@ import torch
 
 from scmn.networks.base import MemoryNetwork
 
-CPU_BYTES = 1 << 30
+CPU_BYTES = 256 << 20
 """What decoding may hold on the CPU, where larger batches of objects are no faster."""
 GPU_SHARE = 0.25
 """What decoding may hold on a GPU, as a share of its memory."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,12 +21,10 @@ from benchmarks.networks import build
 from benchmarks.peak_memory import PeakMemory, in_own_process
 from benchmarks.reference_engine import ReferenceEngine
 from scmn import VideoSegmenter
-from scmn.data.masks import to_one_hot
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"
-Step = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -47,45 +45,51 @@ def measure(
     """Time the engines ("reference" or a precision) and compare their masks with the first's."""
     frames, labels = _clip(case, case.remembered + steps + 1)
     network = build(case.network).to(device)
-    running = {engine: _start(engine, network, case, frames, labels) for engine in engines}
-    seconds: dict[str, list[float]] = {engine: [] for engine in engines}
-    agreement: dict[str, list[float]] = {engine: [] for engine in engines}
+    running = {engine: _engine(engine, network) for engine in engines}
+    keep_previous = bool(network.memory_defaults["keep_previous"])
+    for engine in running.values():
+        _give_memory(engine, case, frames, labels, keep_previous=keep_previous)
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    agreement: dict[str, list[float]] = {name: [] for name in engines}
     for place in range(steps + 1):
         maps: dict[str, np.ndarray] = {}
-        for engine, step in running.items():
+        for name, engine in running.items():
             begun = time.perf_counter()
-            maps[engine] = step(frames[case.remembered - 1 + place])
-            seconds[engine].append(time.perf_counter() - begun)
-            agreement[engine].append(_agreement(maps[engine], maps[engines[0]], case.objects))
+            maps[name] = engine.step(frames[case.remembered - 1 + place])
+            seconds[name].append(time.perf_counter() - begun)
+            agreement[name].append(_agreement(maps[name], maps[engines[0]], case.objects))
     return {
         **asdict(case),
         "device": device,
         "engines": {
-            engine: {
-                "milliseconds": [round(1000 * s, 1) for s in seconds[engine][1:]],
-                "median": 1000 * statistics.median(seconds[engine][1:]),
-                "agreement": statistics.mean(agreement[engine]),
+            name: {
+                "milliseconds": [round(1000 * s, 1) for s in seconds[name][1:]],
+                "median": 1000 * statistics.median(seconds[name][1:]),
+                "agreement": statistics.mean(agreement[name]),
                 "peak_mib": (
-                    in_own_process(_peak_of_frames, case, engine, device) if with_memory else None
+                    in_own_process(_peak_of_frames, case, name, device) if with_memory else None
                 ),
             }
-            for engine in engines
+            for name in engines
         },
     }
 
 
-def _peak_of_frames(case: Case, engine: str, device: str) -> float | None:
-    """Return what three frames take at most beyond what loading the network took, MiB."""
+def _peak_of_frames(case: Case, name: str, device: str) -> float | None:
+    """Return what remembering and segmenting takes at most beyond the loaded network, MiB."""
     memory = PeakMemory(torch.device(device))
     if not memory.is_known:
         return None
     frames, labels = _clip(case, case.remembered + 2)
     network = build(case.network).to(device)
-    loaded = memory.now
+    keep_previous = bool(network.memory_defaults["keep_previous"])
+    engine = _engine(name, network)
+    del network  # the package's engine has a copy of its own
     memory.restart()
-    step = _start(engine, network, case, frames, labels)
+    loaded = memory.now
+    _give_memory(engine, case, frames, labels, keep_previous=keep_previous)
     for frame in frames[case.remembered - 1 :][:3]:
-        step(frame)
+        engine.step(frame)
     return memory.peak - loaded
 
 
@@ -99,32 +103,40 @@ def _clip(case: Case, frames: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return list(images), list(labels)
 
 
-def _start(
-    engine: str,
-    network: MemoryNetwork,
+class _Package:
+    """The package's inference with the interface of the reference engine."""
+
+    def __init__(self, network: MemoryNetwork, *, precision: str) -> None:
+        self._segmenter = VideoSegmenter(
+            network, memory={"every": None, "max_frames": None}, precision=precision
+        )
+
+    def give(self, frame: np.ndarray, labels: np.ndarray, objects: Sequence[int]) -> None:
+        self._segmenter.step(frame, labels, objects=objects)
+
+    def step(self, frame: np.ndarray) -> np.ndarray:
+        return self._segmenter.step(frame).labels
+
+
+def _engine(name: str, network: MemoryNetwork) -> _Package | ReferenceEngine:
+    """Make "reference" or the package's inference at a precision."""
+    if name == REFERENCE:
+        return ReferenceEngine(network)
+    return _Package(network, precision=name)
+
+
+def _give_memory(
+    engine: _Package | ReferenceEngine,
     case: Case,
     frames: Sequence[np.ndarray],
     labels: Sequence[np.ndarray],
-) -> Step:
-    """Give an engine its memory and return what segments the next frame."""
-    policy = dict(network.memory_defaults)
-    keep_previous = bool(policy["keep_previous"])
+    *,
+    keep_previous: bool,
+) -> None:
+    """Give an engine the frames that it is to remember, but for the previous one."""
     ids = range(1, case.objects + 1)
-    given = list(zip(frames, labels, strict=True))[: case.remembered - 1]
-    if not keep_previous:
-        given.append((frames[case.remembered - 1], labels[case.remembered - 1]))
-    if engine == REFERENCE:
-        top_k = policy["top_k"]
-        reference = ReferenceEngine(network, top_k=top_k, keep_previous=keep_previous)
-        for image, of_image in given:
-            reference.give(image, torch.from_numpy(to_one_hot(of_image, tuple(ids))).float())
-        return reference.step
-    segmenter = VideoSegmenter(
-        network, memory={"every": None, "max_frames": None}, precision=engine
-    )
-    for image, of_image in given:
-        segmenter.step(image, of_image, objects=ids)
-    return lambda image: segmenter.step(image).labels
+    for index in range(case.remembered - 1 if keep_previous else case.remembered):
+        engine.give(frames[index], labels[index], ids)
 
 
 def _agreement(labels: np.ndarray, others: np.ndarray, objects: int) -> float:

@@ -9,7 +9,7 @@ from scmn import build_model
 from scmn.networks.base import MemoryNetwork
 
 SMALL = "scmn_small"
-GAINS = {"decoder.predict": 3.0, "_stem": 1000.0, ".key": 0.05, "key_projection": 0.05}
+GAINS = {"decoder.predict": 3.0, "_stem": 1e5, ".key": 1.0, "key_projection": 1.0}
 """Variances of random weights by the end of the module's path: such that masks are far from flat,
 that objects differ, and that a memory read is no lottery between equal positions."""
 
@@ -18,7 +18,9 @@ def build(name: str) -> MemoryNetwork:
     """Build a network, with the same weights every time."""
     if name == SMALL:
         return build_model(name, weights="default")
-    network = build_model(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model(name)
     generator = torch.Generator().manual_seed(0)
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

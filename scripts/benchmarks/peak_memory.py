@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -28,10 +30,13 @@ class PeakMemory:
         return self._device.type == "cuda" or _CLEAR.exists()
 
     def restart(self) -> None:
-        """Let the peak start anew from what is taken now."""
+        """Let the peak start anew from what is in use now."""
+        gc.collect()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
+            # What was freed goes back to the system, or later allocations in it would not count.
+            ctypes.CDLL(None).malloc_trim(0)
             _CLEAR.write_text("5", encoding="ascii")
 
     @property

@@ -12,12 +12,14 @@ Sources: the published inference code of STM (Oh et al., ICCV 2019) and STCN (Ch
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scmn.data.masks import to_one_hot
 from scmn.inference.frames import image_tensor
 from scmn.inference.geometry import FrameGeometry
 from scmn.networks.base import MemoryNetwork, QueryFeatures
@@ -31,10 +33,10 @@ EPSILON = 1e-7
 class ReferenceEngine:
     """Remembers what it is given and segments one frame after the other."""
 
-    def __init__(self, network: MemoryNetwork, *, top_k: int | None, keep_previous: bool) -> None:
+    def __init__(self, network: MemoryNetwork) -> None:
         self.network = network.eval()
-        self.top_k = top_k
-        self.keep_previous = keep_previous
+        self.top_k = network.memory_defaults["top_k"]
+        self.keep_previous = network.memory_defaults["keep_previous"]
         self._keys: Tensor | None = None
         self._values: Tensor | None = None
         self._previous: tuple[Tensor, Tensor] | None = None
@@ -42,9 +44,10 @@ class ReferenceEngine:
         self._colour = torch.tensor(network.padding_colour, device=self._device).view(3, 1, 1)
 
     @torch.no_grad()
-    def give(self, frame: np.ndarray, masks: Tensor) -> None:
-        """Remember a frame (H, W, 3) with given masks (N, H, W) for good."""
+    def give(self, frame: np.ndarray, labels: np.ndarray, objects: Sequence[int]) -> None:
+        """Remember a frame (H, W, 3) with the given objects of a label map (H, W) for good."""
         image, geometry = self._image(frame)
+        masks = torch.from_numpy(to_one_hot(labels, tuple(objects))).float()
         masks = geometry.network_masks(masks.unsqueeze(0).to(self._device))
         self._keys, self._values = self._with(self._encode(image, masks))
         self._previous = None
