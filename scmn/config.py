@@ -64,6 +64,8 @@ class EvaluationSettings:
     """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1, mps."""
     precision: str = "fp32"
     """fp32, bf16 or fp16 (automatic mixed precision)."""
+    compile: bool = False
+    """Compile encoders and decoder, on a GPU into CUDA graphs: pays for many frames of one size."""
     size: Optional[int] = None  # noqa: UP045
     """Scale frames down to this shorter side (null: what the data set's protocol says)."""
     objects_per_batch: Optional[int] = None  # noqa: UP045

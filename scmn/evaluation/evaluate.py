@@ -154,6 +154,7 @@ def _segmenter(
         "size": _size(evaluation, config),
         "device": device,
         "precision": config.evaluation.precision,
+        "compile": config.evaluation.compile,
         "objects_per_batch": config.evaluation.objects_per_batch,
         "max_objects": config.evaluation.max_objects,
     }
@@ -178,6 +179,7 @@ def _identity(evaluation: Evaluation, config: Config) -> dict[str, Any]:
         "memory": None if config.memory is None else asdict(config.memory),
         "size": _size(evaluation, config),
         "precision": config.evaluation.precision,
+        "compiled": config.evaluation.compile,
         "augmentation": asdict(config.evaluation.augmentation),
     }
 

@@ -5,13 +5,14 @@ Source: STM (Oh et al., ICCV 2019, 3.5): the first, the previous and every n-th 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from scmn.config import MemorySettings
-from scmn.errors import InputError
+from scmn.errors import InputError, nearest_name
 from scmn.inference.memory_store import MemoryStore
-from scmn.networks.base import MemoryFrames
+from scmn.networks.base import MemoryFrames, MemoryNetwork
 
 
 @dataclass
@@ -31,6 +32,26 @@ class _Group:
     object_ids: list[int]
     store: MemoryStore
     slots: list[_Slot] = field(default_factory=list)
+
+
+def complete_settings(
+    model: MemoryNetwork, memory: MemorySettings | Mapping[str, Any] | None
+) -> MemorySettings:
+    """Complete a mapping of some settings by the network's own policy.
+
+    Raises:
+        InputError: there is no such setting.
+    """
+    if isinstance(memory, MemorySettings):
+        return memory
+    known = asdict(MemorySettings())
+    for name in memory or {}:
+        if name not in known:
+            raise InputError(
+                f"unknown memory setting '{name}'{nearest_name(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+    return MemorySettings(**{**model.memory_defaults, **(memory or {})})  # type: ignore[arg-type]
 
 
 class MemoryBank:

@@ -7,6 +7,9 @@ from torch import Tensor
 from scmn.networks.base import MemoryFrames
 
 FIRST_CAPACITY = 4
+CPU_BYTES = 256 << 20
+"""Reserved at once on the CPU, where memory takes no room before it is written to: growing would
+hold all frames twice."""
 
 
 class MemoryStore:
@@ -51,10 +54,12 @@ class MemoryStore:
         """Drop all objects but those at ``positions``."""
         key, value = self._tensors()
         shared = key.shape[1] == 1 and value.shape[1] > 1
-        kept = value[:, positions]
+        kept = value[:, positions, :, : self._used]
         self._value = _position_major(kept, kept.shape[3], shared=shared).copy_(kept)
         if not shared:
-            self._key = key[:, positions].contiguous()
+            self._key = key[:, positions, :, : self._used].contiguous()
+        else:
+            self._key = key[:, :, :, : self._used].contiguous()
 
     def _tensors(self) -> tuple[Tensor, Tensor]:
         if self._key is None or self._value is None:
@@ -66,6 +71,8 @@ class MemoryStore:
         if slots <= capacity:
             return
         grown = max(slots, 2 * capacity, FIRST_CAPACITY)
+        if frame.value.device.type == "cpu":
+            grown = max(grown, CPU_BYTES // (frame.key.nbytes + frame.value.nbytes))
         if self.max_slots is not None:
             grown = max(slots, min(grown, self.max_slots))
         shape = list(frame.key.shape)

@@ -13,13 +13,17 @@ from scmn.inference.winograd import use_winograd
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.encoders import MemoryEncoder
 
-_PREPARED: WeakKeyDictionary[MemoryNetwork, tuple[torch.device, torch.dtype | None]] = (
+_PREPARED: WeakKeyDictionary[MemoryNetwork, tuple[torch.device, torch.dtype | None, bool]] = (
     WeakKeyDictionary()
 )
 
 
 def prepare(
-    network: MemoryNetwork, device: torch.device, dtype: torch.dtype | None
+    network: MemoryNetwork,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    *,
+    compiled: bool = False,
 ) -> MemoryNetwork:
     """Return a copy of a network for inference; the network itself stays as it is.
 
@@ -32,8 +36,10 @@ def prepare(
         network: any network; one that this function returned is not copied again.
         device: where the copy goes.
         dtype: in what automatic mixed precision convolves, None for float32.
+        compiled: whether encoders and decoder are compiled, on a GPU into CUDA graphs.
     """
-    if _PREPARED.get(network) == (device, dtype):
+    purpose = (device, dtype, compiled)
+    if _PREPARED.get(network) == purpose:
         return network
     prepared = copy.deepcopy(network).to(device).eval().requires_grad_(False)
     for module in list(prepared.modules()):
@@ -44,10 +50,13 @@ def prepare(
     for module in prepared.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.to(dtype)
-    if device.type == "cpu" and dtype is None:
+    if device.type == "cpu" and dtype is None and not compiled:
         use_winograd(prepared)
     prepared = prepared.to(memory_format=torch.channels_last)
-    _PREPARED[prepared] = (device, dtype)
+    if compiled:
+        mode = "reduce-overhead" if device.type == "cuda" else "default"
+        prepared.compile_parts(mode=mode, dynamic=False)
+    _PREPARED[prepared] = purpose
     return prepared
 
 

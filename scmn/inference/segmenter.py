@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ from torch import Tensor
 
 from scmn.config import MemorySettings
 from scmn.data.masks import MAX_OBJECT_ID, VOID, object_ids, to_one_hot
-from scmn.errors import InputError, nearest_name
+from scmn.errors import InputError
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device
 from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import FrameGeometry, most_probable
-from scmn.inference.memory_bank import MemoryBank
+from scmn.inference.memory_bank import MemoryBank, complete_settings
 from scmn.inference.object_chunks import objects_at_once
 from scmn.inference.prediction import Prediction, with_given_labels
 from scmn.inference.prepared import prepare
@@ -48,6 +47,7 @@ class VideoSegmenter(StreamingSegmenter):
         scale: float = 1.0,
         device: str | torch.device | None = None,
         precision: str = "fp32",
+        compile: bool = False,
         objects_per_batch: int | None = None,
         max_objects: int = MAX_OBJECT_ID,
         block_bytes: int | None = None,
@@ -62,6 +62,8 @@ class VideoSegmenter(StreamingSegmenter):
             scale: further factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: where the model is).
             precision: "fp32", or "bf16" or "fp16" by automatic mixed precision.
+            compile: compile encoders and decoder, on a GPU into CUDA graphs: pays for many frames
+                of one size.
             objects_per_batch: decode at most so many at a time (None: what suits the device).
             max_objects: refuse more objects than this.
             block_bytes: largest affinity matrix that a memory read holds, in bytes (None: what
@@ -74,8 +76,9 @@ class VideoSegmenter(StreamingSegmenter):
         self.precision = precision
         self._dtype = reduced_dtype(self.device, precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
-        self.model = prepare(model, self.device, self._dtype)
-        self.memory_settings = _memory_settings(model, memory)
+        self.model = prepare(model, self.device, self._dtype, compiled=compile)
+        self._compiled = compile
+        self.memory_settings = complete_settings(model, memory)
         self.size = size
         self.scale = scale
         self.objects_per_batch = objects_per_batch
@@ -118,6 +121,8 @@ class VideoSegmenter(StreamingSegmenter):
             InputError: a frame or a label map of a wrong type or size, or a label map without
                 object.
         """
+        if self._compiled:
+            torch.compiler.cudagraph_mark_step_begin()  # nothing of the frame before is used again
         image, geometry = self._prepare(frame)
         given = None if labels is None else self._given_masks(labels, objects, geometry)
         together = self.objects_per_batch or objects_at_once(
@@ -283,18 +288,3 @@ def _check_sizes(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value > 0:
             raise InputError(f"{name} must be above 0 or None, not {value}")
-
-
-def _memory_settings(
-    model: MemoryNetwork, memory: MemorySettings | Mapping[str, Any] | None
-) -> MemorySettings:
-    if isinstance(memory, MemorySettings):
-        return memory
-    known = asdict(MemorySettings())
-    for name in memory or {}:
-        if name not in known:
-            raise InputError(
-                f"unknown memory setting '{name}'{nearest_name(name, known)}; "
-                f"known: {', '.join(known)}"
-            )
-    return MemorySettings(**{**model.memory_defaults, **(memory or {})})  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
 
 STRIDE = 16
@@ -133,7 +134,17 @@ class MemoryNetwork(nn.Module, ABC):
     """Numbers that decoding an object holds at its peak for every pixel of the frame, roughly."""
     description: ModelDescription | None = None
     """How ``build_model`` made this network; stored with its weights."""
+    query_encoder: QueryEncoder
+    memory_encoder: MemoryEncoder
     decoder: Decoder
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile encoders and decoder in place; ``options`` are those of ``torch.compile``.
+
+        The memory read between them, whose size changes from frame to frame, stays as it is.
+        """
+        for part in (self.query_encoder, self.memory_encoder, self.decoder):
+            part.compile(**options)
 
     @abstractmethod
     def encode_query(self, image: Tensor) -> QueryFeatures:

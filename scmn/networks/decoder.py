@@ -42,8 +42,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.conv2(functional.relu(self.conv1(functional.relu(x))))
-        return self.shortcut(x) + residual
+        residual = self.conv2(functional.relu_(self.conv1(functional.relu(x))))
+        return residual.add_(self.shortcut(x))
 
 
 class RefineBlock(nn.Module):

@@ -78,8 +78,7 @@ def prepare_network(
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)
     if settings.compile:
-        for part in (network.query_encoder, network.memory_encoder, network.decoder):
-            part.compile()  # type: ignore[operator, union-attr]
+        network.compile_parts()
     return network
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
 
+from scmn import VideoSegmenter
 from scmn.inference.prepared import prepare
 from scmn.networks.backbones import BACKBONES
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.scmn import SCMN
 from tests.conftest import build_small
+from tests.inference.clips import TWO, video
 
 CPU = torch.device("cpu")
 
@@ -62,6 +66,16 @@ def test_the_network_stays_as_it_is() -> None:
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert prepared.decoder.predict.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for the CPU needs a compiler")
+def test_a_compiled_network_keeps_its_numbers() -> None:
+    model = build_small("stm", backbone="resnet10_half")
+    plain, compiled = (
+        list(VideoSegmenter(model, compile=switch).run(video(3), TWO)) for switch in (False, True)
+    )
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(one.probabilities, other.probabilities, atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_prepared_is_prepared_once() -> None:
