@@ -32,8 +32,9 @@ the reference's masks and the line's, over all frames; each engine remembers its
 *remembered frames* stay the same while frames are timed; the previous one is among them in STM and
 SCMN.
 
-Only `scmn_small` has trained weights here. Random weights, which the others have, turn the rounding
-of bf16 into other masks: how well it agrees is told by `scmn_small`.
+Only `scmn_small` has trained weights here: its table tells how far masks are the same. With random
+weights, which the others have, objects differ by little, and rounding decides between two of them at
+some pixels: in float32 at one in a thousand, in bf16 at many.
 
 ![Time of a frame, in milliseconds]({picture})
 """
