@@ -33,8 +33,8 @@ the reference's masks and the line's, over all frames; each engine remembers its
 SCMN.
 
 Only `scmn_small` has trained weights here: its table tells how far masks are the same. With random
-weights, which the others have, objects differ by little, and rounding decides between two of them at
-some pixels: in float32 at one in a thousand, in bf16 at many.
+weights, which the others have, objects differ by little, and rounding decides between two of them
+at some pixels: in float32 at one in a thousand, in bf16 at many.
 
 ![Time of a frame, in milliseconds]({picture})
 """
