@@ -10,10 +10,10 @@ import logging
 from typing import TypeVar
 
 import torch
-from resnest.torch.splat import SplAtConv2d
 from torch import nn
 
 from scmn.errors import InputError, nearest_name
+from scmn.networks.split_attention import SplitAttention
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def check_images_per_pass(network: nn.Module, images: int) -> None:
         network: after :func:`set_normalization`.
         images: how many images one process encodes in one forward pass (its clips per step).
     """
-    split_attention = any(isinstance(module, SplAtConv2d) for module in network.modules())
+    split_attention = any(isinstance(module, SplitAttention) for module in network.modules())
     learning = any(type(module) is nn.BatchNorm2d for module in network.modules())
     if split_attention and learning and images < 2:
         raise InputError(
