@@ -56,10 +56,8 @@ class MemoryStore:
         shared = key.shape[1] == 1 and value.shape[1] > 1
         kept = value[:, positions, :, : self._used]
         self._value = _position_major(kept, kept.shape[3], shared=shared).copy_(kept)
-        if not shared:
-            self._key = key[:, positions, :, : self._used].contiguous()
-        else:
-            self._key = key[:, :, :, : self._used].contiguous()
+        kept = key if shared else key[:, positions]
+        self._key = kept[:, :, :, : self._used].contiguous()
 
     def _tensors(self) -> tuple[Tensor, Tensor]:
         if self._key is None or self._value is None:

@@ -29,8 +29,7 @@ def prepare(
 
     Batch norm is folded into the convolution before it, weights are converted once instead of on
     every frame, and laid out channels-last; in float32 on the CPU wide convolutions take fewer
-    multiplications. The copy has the network's methods: what is called is
-    what is trained.
+    multiplications. The copy has the network's methods: what is called is what is trained.
 
     Args:
         network: any network; one that this function returned is not copied again.

@@ -8,8 +8,12 @@ Source: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
+
+from scmn.networks.replacement import replace_modules
 
 TILE = 4
 """Outputs along each side of a tile; its inputs are two more."""
@@ -45,7 +49,7 @@ _OUTPUT = [
 """B^T, G and A^T of the paper; the interpolation points are 0, 1, -1, 2, -2."""
 
 
-def suits(convolution: nn.Module) -> bool:
+def suits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a convolution is of the kind that is faster this way."""
     return (
         type(convolution) is nn.Conv2d
@@ -110,8 +114,7 @@ class WinogradConvolution(nn.Module):
             images = slice(first, first + images_at_once)
             for top in range(0, rows, rows_at_once):
                 chosen = slice(top, top + rows_at_once)
-                block = self._products(patches[:, :, images, chosen])
-                tiles[:, :, images, chosen] = block
+                tiles[:, :, images, chosen] = self._products(patches[:, :, images, chosen])
         convolved = out.flatten(3, 4).flatten(1, 2)
         if self.bias is not None:
             convolved += self.bias
@@ -128,7 +131,4 @@ class WinogradConvolution(nn.Module):
 
 def use_winograd(network: nn.Module) -> None:
     """Replace the convolutions of a network for which it pays, in place."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if suits(child):
-                setattr(module, name, WinogradConvolution(child))  # type: ignore[arg-type]
+    replace_modules(network, lambda module: WinogradConvolution(module) if suits(module) else None)

@@ -130,13 +130,16 @@ class MemoryNetwork(nn.Module, ABC):
     value_dim: int
     uses_previous_masks: bool = False
     """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
-    floats_per_pixel: float
-    """Numbers that decoding an object holds at its peak for every pixel of the frame, roughly."""
     description: ModelDescription | None = None
     """How ``build_model`` made this network; stored with its weights."""
     query_encoder: QueryEncoder
     memory_encoder: MemoryEncoder
     decoder: Decoder
+
+    @property
+    def floats_per_pixel(self) -> float:
+        """Numbers per pixel of the frame that decoding an object holds at its peak, roughly."""
+        return self.decoder.floats_per_pixel
 
     def compile_parts(self, **options: Any) -> None:
         """Compile encoders and decoder in place; ``options`` are those of ``torch.compile``.

@@ -18,13 +18,10 @@ from scmn.networks.resampling import enlarge
 
 UPSAMPLING = 4
 """The decoder predicts at stride 4; its logits are enlarged to full resolution."""
-
-
 MAPS_AT_ONCE = 6
 """Maps of its width at stride 4 that the decoder holds at its peak; beside them stand the maps at
 full resolution that every network makes: logits, probabilities and masks."""
 FULL_RESOLUTION_MAPS = 10
-
 FIRST_PROBABILITY = 0.1
 """What an untrained decoder gives an object: from 0.5 training would first learn that most pixels
 are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""

@@ -102,9 +102,12 @@ class SCMN(STM):
             self.head = nn.Conv2d(joined_dim, hidden_dim, kernel_size=3, padding=1)
         self.spatial_constraint = SpatialConstraint(hidden_dim) if spatial_constraint else None
         self.refinement = Refinement(refinement_dim, logits=LOGITS) if refinement else None
-        if self.refinement is not None:
-            self.floats_per_pixel += self.refinement.floats_per_pixel
         self.uses_previous_masks = spatial_constraint
+
+    @property
+    def floats_per_pixel(self) -> float:
+        refinement = 0 if self.refinement is None else self.refinement.floats_per_pixel
+        return super().floats_per_pixel + refinement
 
     def encode_objects(
         self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None

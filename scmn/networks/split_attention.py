@@ -5,11 +5,11 @@ Source: Zhang et al., "ResNeSt: Split-Attention Networks", 2020, 3.1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from resnest.torch.splat import SplAtConv2d
 from torch import Tensor, nn
+
+from scmn.networks.replacement import replace_modules
 
 
 class SplitAttention(nn.Module):
@@ -50,8 +50,6 @@ class SplitAttention(nn.Module):
 
 def use_lean_split_attention(network: nn.Module) -> None:
     """Replace the library's split attention within a network, in place."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, SplAtConv2d):
-                replacement: Any = SplitAttention(child)
-                setattr(module, name, replacement)
+    replace_modules(
+        network, lambda module: SplitAttention(module) if isinstance(module, SplAtConv2d) else None
+    )

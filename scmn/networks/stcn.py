@@ -71,7 +71,6 @@ class STCN(MemoryNetwork):
             residual_skips=False,
             logits=1,
         )
-        self.floats_per_pixel = self.decoder.floats_per_pixel
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """The query's value is STCN's compressed feature."""

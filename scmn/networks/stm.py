@@ -80,7 +80,6 @@ class STM(MemoryNetwork):
             residual_skips=True,
             logits=LOGITS,
         )
-        self.floats_per_pixel = self.decoder.floats_per_pixel
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         features = self.query_encoder(image)

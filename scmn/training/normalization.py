@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from scmn.errors import InputError, nearest_name
+from scmn.networks.replacement import replace_modules
 from scmn.networks.split_attention import SplitAttention
 
 logger = logging.getLogger(__name__)
@@ -50,13 +51,16 @@ def set_normalization(network: Network, norm: str, *, train_affine: bool = True)
             f"unknown norm '{norm}'{nearest_name(norm, NORMS)}: use {' or '.join(NORMS)}"
         )
     frozen = norm == "frozen"
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                replacement = _converted(child, FrozenBatchNorm2d if frozen else nn.BatchNorm2d)
-                for parameter in replacement.parameters():
-                    parameter.requires_grad_(train_affine or not frozen)
-                setattr(parent, name, replacement)
+
+    def converted(module: nn.Module) -> nn.Module | None:
+        if not isinstance(module, nn.BatchNorm2d):
+            return None
+        replacement = _converted(module, FrozenBatchNorm2d if frozen else nn.BatchNorm2d)
+        for parameter in replacement.parameters():
+            parameter.requires_grad_(train_affine or not frozen)
+        return replacement
+
+    replace_modules(network, converted)
     if frozen and _has_untrained_statistics(network):
         logger.warning(
             "norm 'frozen' keeps batch norms that have never seen data: "
