@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 AHEAD = 4
@@ -35,29 +35,12 @@ def read_ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
 
 
 class WriteBehind:
-    """Calls functions in their order, in a thread, with a bounded number of them waiting.
+    """Calls functions in their order, in a thread; see :func:`write_behind`."""
 
-    What a call raises is raised by a later :meth:`submit`, by :meth:`flush`, or at the end of the
-    ``with`` block. A block that ends by another exception still finishes the calls that wait.
-    """
-
-    def __init__(self, depth: int = BEHIND) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, depth: int) -> None:
+        self._pool = pool
         self._depth = depth
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-behind")
         self._waiting: deque[Future[object]] = deque()
-
-    def __enter__(self) -> WriteBehind:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown()
-        if error is None:
-            self.flush()
 
     def submit(
         self,
@@ -74,3 +57,17 @@ class WriteBehind:
         """Wait until everything is written."""
         while self._waiting:
             self._waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def write_behind(depth: int = BEHIND) -> Iterator[WriteBehind]:
+    """Yield what calls functions behind the block's back, with at most ``depth`` of them waiting.
+
+    What a call raises is raised by a later :meth:`~WriteBehind.submit`, by
+    :meth:`~WriteBehind.flush`, or at the end of the block. A block that ends by another exception
+    still finishes the calls that wait.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-behind") as pool:
+        files = WriteBehind(pool, depth)
+        yield files
+        files.flush()

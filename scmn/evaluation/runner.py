@@ -19,7 +19,7 @@ from scmn.data.sequences import Frame, FrameSource
 from scmn.data.video import VideoWriter
 from scmn.errors import InputError
 from scmn.evaluation.fingerprint import fingerprint
-from scmn.evaluation.pipelining import WriteBehind, read_ahead
+from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.predictions import prediction_path
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.inference.prediction import Prediction
@@ -67,7 +67,7 @@ class SequenceRunner:
         _reset_peak_memory(self.device)
         pictures = _Pictures(len(source))
         tally = _Tally()
-        with self._overlay_writer(source) as video, WriteBehind() as files:
+        with self._overlay_writer(source) as video, write_behind() as files:
             for frame, prediction in self._predictions(source, tally, files):
                 if video is not None:
                     video.write(overlay(frame.image, prediction.labels))

@@ -12,7 +12,7 @@ import pytest
 
 from scmn import InputError
 from scmn.data.masks import read_label_map, write_label_map
-from scmn.evaluation.pipelining import WriteBehind, read_ahead
+from scmn.evaluation.pipelining import read_ahead, write_behind
 
 
 def test_items_keep_their_order() -> None:
@@ -55,7 +55,7 @@ def test_leaving_early_stops_the_thread() -> None:
 
 def test_files_are_written_in_order_and_completely(tmp_path: Path) -> None:
     written: list[int] = []
-    with WriteBehind(depth=2) as files:
+    with write_behind(depth=2) as files:
         for number in range(10):
             files.submit(write_label_map, tmp_path / f"{number}.png", np.full((4, 4), number, "u1"))
             files.submit(written.append, number)
@@ -67,7 +67,7 @@ def test_a_bounded_number_of_calls_waits() -> None:
     gate, started, calls = threading.Event(), threading.Event(), 12
 
     def produce() -> None:
-        with WriteBehind(depth=3) as files:
+        with write_behind(depth=3) as files:
             for _ in range(calls):
                 files.submit(gate.wait)
                 submitted.append(1)
@@ -88,13 +88,13 @@ def test_a_bounded_number_of_calls_waits() -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "masks").write_text("a file where a folder should be")
     path = tmp_path / "masks" / "00000.png"
-    with pytest.raises(InputError, match=r"masks"), WriteBehind() as files:
+    with pytest.raises(InputError, match=r"masks"), write_behind() as files:
         files.submit(write_label_map, path, np.zeros((4, 4), np.uint8))
 
 
 def test_what_waits_is_written_when_the_block_fails(tmp_path: Path) -> None:
     path = tmp_path / "00000.png"
-    with contextlib.suppress(ZeroDivisionError), WriteBehind() as files:
+    with contextlib.suppress(ZeroDivisionError), write_behind() as files:
         files.submit(write_label_map, path, np.zeros((4, 4), np.uint8))
         raise ZeroDivisionError
     assert path.is_file()
