@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import data, engine, files, long_video, many_objects, metrics, performance_page
 from benchmarks.peak_memory import in_own_process
 from pages import table
+from sizes import parse_size
 from tqdm import tqdm
 
 from scmn.programs import ArgumentParser, run_program
@@ -41,7 +42,7 @@ def main() -> None:
     add("--record", metavar="TITLE", help=f"{RECORDED}add the table to docs/performance.md")
     add("--network", nargs="+", default=["stm", "stcn", "scmn"], help="which networks")
     add("--objects", nargs="+", type=int, default=[1, 3], help="how many (1 3)")
-    add("--size", nargs="+", type=_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
+    add("--size", nargs="+", type=parse_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
     add("--precision", default="fp32", help="--many-objects, --long: fp32, bf16, fp16")
     add("--frames", type=int, default=2000, help="of a video; --metrics: of all (2000)")
@@ -77,14 +78,6 @@ def main() -> None:
         parser.error("--record titles one table: choose one thing to measure")
     for section in chosen:
         section()
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        height, width = map(int, text.split("x"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no size such as 480x864") from error
-    return height, width
 
 
 def _engines(given: argparse.Namespace) -> list[dict[str, Any]]:

@@ -12,17 +12,11 @@ import argparse
 import re
 from pathlib import Path
 
+from sizes import parse_size
 from tqdm import tqdm
 
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.programs import run_program
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH, like 480x854")
-    return int(match[1]), int(match[2])
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -44,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="(%(default)s)")
     add("--split", default="val", help="split that lists them (%(default)s)")
     add("--frames", type=int, default=default.frames, help="per sequence (%(default)s)")
-    add("--size", type=_size, default=default.size, metavar="HxW", help="pixels (480x854)")
+    add("--size", type=parse_size, default=default.size, metavar="HxW", help="pixels (480x854)")
     add("--objects", type=_range, default=default.objects, help="range of labelled objects (1-4)")
     add("--distractors", type=_range, default=default.distractors, help="unlabelled ones (0-2)")
     add("--occluders", type=_range, default=default.occluders, help="in front of all (0-2)")

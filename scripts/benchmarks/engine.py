@@ -22,6 +22,7 @@ from benchmarks.peak_memory import PeakMemory, in_own_process
 from benchmarks.reference_engine import ReferenceEngine
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+from scmn.evaluation.metrics import region_similarity
 from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"
@@ -46,9 +47,8 @@ def measure(
     frames, labels = _clip(case, case.remembered + steps + 1)
     network = build(case.network).to(device)
     running = {engine: _engine(engine, network) for engine in engines}
-    keep_previous = bool(network.memory_defaults["keep_previous"])
     for engine in running.values():
-        _give_memory(engine, case, frames, labels, keep_previous=keep_previous)
+        _give_memory(engine, case, frames, labels)
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     agreement: dict[str, list[float]] = {name: [] for name in engines}
     for place in range(steps + 1):
@@ -82,13 +82,12 @@ def _peak_of_frames(case: Case, name: str, device: str) -> float | None:
         return None
     frames, labels = _clip(case, case.remembered + 2)
     network = build(case.network).to(device)
-    keep_previous = bool(network.memory_defaults["keep_previous"])
     engine = _engine(name, network)
     del network  # the package's engine has a copy of its own
     memory.restart()
     loaded = memory.now
-    _give_memory(engine, case, frames, labels, keep_previous=keep_previous)
-    for frame in frames[case.remembered - 1 :][:3]:
+    _give_memory(engine, case, frames, labels)
+    for frame in frames[case.remembered - 1 :]:
         engine.step(frame)
     return memory.peak - loaded
 
@@ -110,6 +109,7 @@ class _Package:
         self._segmenter = VideoSegmenter(
             network, memory={"every": None, "max_frames": None}, precision=precision
         )
+        self.keep_previous = self._segmenter.memory_settings.keep_previous
 
     def give(self, frame: np.ndarray, labels: np.ndarray, objects: Sequence[int]) -> None:
         self._segmenter.step(frame, labels, objects=objects)
@@ -130,23 +130,19 @@ def _give_memory(
     case: Case,
     frames: Sequence[np.ndarray],
     labels: Sequence[np.ndarray],
-    *,
-    keep_previous: bool,
 ) -> None:
     """Give an engine the frames that it is to remember, but for the previous one."""
     ids = range(1, case.objects + 1)
-    for index in range(case.remembered - 1 if keep_previous else case.remembered):
+    for index in range(case.remembered - 1 if engine.keep_previous else case.remembered):
         engine.give(frames[index], labels[index], ids)
 
 
 def _agreement(labels: np.ndarray, others: np.ndarray, objects: int) -> float:
     """Return the mean J of the objects between two label maps."""
-    scores = []
-    for object_id in range(1, objects + 1):
-        one, other = labels == object_id, others == object_id
-        union = np.count_nonzero(one | other)
-        scores.append(np.count_nonzero(one & other) / union if union else 1.0)
-    return statistics.mean(scores)
+    return statistics.mean(
+        region_similarity(labels == object_id, others == object_id)
+        for object_id in range(1, objects + 1)
+    )
 
 
 def cases(

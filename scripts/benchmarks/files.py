@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+from sizes import size_text
 
 from scmn.data.images import read_image
 from scmn.data.masks import read_label_map, write_label_map
@@ -59,7 +60,7 @@ def _timed(work: Callable[[int], object], frames: int) -> list[float]:
 def _row(what: str, size: tuple[int, int], seconds: list[float]) -> dict[str, str]:
     return {
         "what": what,
-        "size": "×".join(map(str, size)),
+        "size": size_text(size),
         "ms, median": f"{1000 * statistics.median(seconds):.1f}",
         "most": f"{1000 * max(seconds):.1f}",
     }

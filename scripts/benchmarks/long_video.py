@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from sizes import size_text
 from tqdm import tqdm
 
 from benchmarks.networks import build
@@ -67,7 +68,7 @@ def measure(
     return {
         "network": network,
         "precision": precision,
-        "size": "×".join(map(str, size)),
+        "size": size_text(size),
         "frames": str(frames),
         f"peak memory of {EARLY} frames, MiB": peaks.get(EARLY, ""),
         f"of all but {2 * TIMED}": peaks.get(frames - 2 * TIMED, ""),

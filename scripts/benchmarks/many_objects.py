@@ -7,6 +7,7 @@ import statistics
 import time
 
 import numpy as np
+from sizes import size_text
 
 from benchmarks.networks import build
 from benchmarks.peak_memory import PeakMemory
@@ -32,7 +33,7 @@ def measure(
     return {
         "network": network,
         "objects": str(len(segmenter.object_ids)),
-        "size": "×".join(map(str, size)),
+        "size": size_text(size),
         "precision": precision,
         "frames": str(frames),
         "remembered at last": str(len(segmenter.bank.remembered_times(first))),

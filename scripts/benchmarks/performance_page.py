@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pages import machine, plot, table
+from sizes import size_text
 
 from benchmarks.engine import REFERENCE
 from scmn.data.atomic import atomic_path
@@ -96,7 +97,7 @@ def _engine_row(
         "network": case["network"],
         "objects": str(case["objects"]),
         "remembered frames": str(case["remembered"]),
-        "size": "×".join(map(str, case["size"])),
+        "size": size_text(case["size"]),
         "engine": name,
         "ms a frame": f"{engine['median']:.0f} ({min(times):.0f}–{max(times):.0f})",
         "frames/s": f"{1000 / engine['median']:.2f}",
@@ -127,5 +128,5 @@ def _plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _title(case: Mapping[str, Any]) -> str:
-    size = "×".join(map(str, case["size"]))
+    size = size_text(case["size"])
     return f"{case['network']}, {case['objects']} obj., T {case['remembered']}, {size}"

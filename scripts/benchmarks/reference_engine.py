@@ -22,12 +22,12 @@ from torch.nn import functional
 from scmn.data.masks import to_one_hot
 from scmn.inference.frames import image_tensor
 from scmn.inference.geometry import FrameGeometry
+from scmn.networks.aggregation import EPSILON
 from scmn.networks.base import MemoryNetwork, QueryFeatures
 from scmn.networks.decoder import Skips
 
 STM_SLOTS = 11
 """Objects, with the background, that the published STM reserves memory for."""
-EPSILON = 1e-7
 
 
 class ReferenceEngine:
