@@ -1,6 +1,7 @@
 """Measure parts of the package on this machine.
 
 python scripts/benchmark.py --engine --network stm --objects 1 3 10 --remembered 12
+python scripts/benchmark.py --engine --network stcn=stcn.pth --objects 3 --remembered 20
 python scripts/benchmark.py --many-objects --network scmn_small stcn --objects 64 200
 python scripts/benchmark.py --long --network scmn_small --frames 10000
 python scripts/benchmark.py --io
@@ -40,7 +41,13 @@ def main() -> None:
     add("--metrics", action="store_true", help="the scorer against a plain implementation")
     add("--data", action="store_true", help="drawing training clips against the training step")
     add("--record", metavar="TITLE", help=f"{RECORDED}add the table to docs/performance.md")
-    add("--network", nargs="+", default=["stm", "stcn", "scmn"], help="which networks")
+    add(
+        "--network",
+        nargs="+",
+        default=["stm", "stcn", "scmn"],
+        metavar="NAME[=WEIGHTS]",
+        help="which networks, with a file of trained weights or random ones (stm stcn scmn)",
+    )
     add("--objects", nargs="+", type=int, default=[1, 3], help="how many (1 3)")
     add("--size", nargs="+", type=parse_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")

@@ -10,6 +10,7 @@ import pytest
 
 from scmn.data.masks import read_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
+from tests.conftest import REPOSITORY
 from tests.programs import run_python
 
 
@@ -37,11 +38,13 @@ def test_the_scorer_is_compared_with_a_plain_one() -> None:
 
 def test_the_engine_segments_as_the_published_way_of_working_does() -> None:
     options = ["--objects", 2, "--remembered", 3, "--size", "48x64", "--steps", 1]
+    weights = REPOSITORY / "scmn/weights/scmn_small.safetensors"
     printed = script(
-        *("benchmark.py", "--engine", "--network", "scmn_small", "stm", "stcn"),
+        *("benchmark.py", "--engine", "--network", f"scmn_small={weights}", "stm", "stcn"),
         *options,
         *("--engines", "reference", "fp32"),
     )
+    assert "scmn_small, trained" in printed
     lines = [line.split(" | ") for line in printed.splitlines() if " | fp32 | " in line]
     assert len(lines) == 3
     assert all(float(line[-2]) > 0.999 for line in lines)

@@ -33,6 +33,7 @@ class Case:
     """What is segmented."""
 
     network: str
+    """``NAME`` or ``NAME=WEIGHTS``."""
     objects: int
     remembered: int
     """Frames in memory, the previous one among them where the network remembers it."""

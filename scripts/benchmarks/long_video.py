@@ -14,7 +14,7 @@ import numpy as np
 from sizes import size_text
 from tqdm import tqdm
 
-from benchmarks.networks import build
+from benchmarks.networks import build, title
 from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
@@ -66,7 +66,7 @@ def measure(
             _timed(fresh, image, fresh_labels)
             fresh_labels = None
     return {
-        "network": network,
+        "network": title(network),
         "precision": precision,
         "size": size_text(size),
         "frames": str(frames),

@@ -9,7 +9,7 @@ import time
 import numpy as np
 from sizes import size_text
 
-from benchmarks.networks import build
+from benchmarks.networks import build, title
 from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
@@ -31,7 +31,7 @@ def measure(
         seconds.append(time.perf_counter() - begun)
     first = segmenter.object_ids[0]
     return {
-        "network": network,
+        "network": title(network),
         "objects": str(len(segmenter.object_ids)),
         "size": size_text(size),
         "precision": precision,

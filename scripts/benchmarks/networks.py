@@ -1,4 +1,4 @@
-"""The networks that benchmarks run: trained where weights come with the package, else drawn."""
+"""The networks that benchmarks run: trained where a file is given or comes along, else drawn."""
 
 from __future__ import annotations
 
@@ -14,21 +14,32 @@ GAINS = {"decoder.predict": 3.0, "_stem": 1e5, ".key": 1.0, "key_projection": 1.
 that objects differ, and that a memory read is no lottery between equal positions."""
 
 
-def build(name: str) -> MemoryNetwork:
-    """Build a network, with the same weights every time."""
-    if name == SMALL:
-        return build_model(name, weights="default")
+def build(network: str) -> MemoryNetwork:
+    """Build ``NAME`` or ``NAME=WEIGHTS``, with the same weights every time.
+
+    Raises:
+        InputError: no such network, or weights that do not fit.
+    """
+    name, _, weights = network.partition("=")
+    if weights or name == SMALL:
+        return build_model(name, weights=weights or "default")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_model(name)
+        model = build_model(name)
     generator = torch.Generator().manual_seed(0)
-    for path, module in network.named_modules():
+    for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             gain = next((gain for end, gain in GAINS.items() if path.endswith(end)), 1.5)
             fan_in = module.weight[0].numel()
             module.weight.data.normal_(0, (gain / fan_in) ** 0.5, generator=generator)
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.data.fill_(0.5)
-    assert network.decoder.predict.bias is not None
-    network.decoder.predict.bias.data.zero_()
-    return network
+    assert model.decoder.predict.bias is not None
+    model.decoder.predict.bias.data.zero_()
+    return model
+
+
+def title(network: str) -> str:
+    """Return the text of ``NAME`` or ``NAME=WEIGHTS`` for a table; the command names the file."""
+    name, trained, _ = network.partition("=")
+    return f"{name}, trained" if trained else name

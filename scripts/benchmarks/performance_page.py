@@ -12,6 +12,7 @@ from pages import machine, plot, table
 from sizes import size_text
 
 from benchmarks.engine import REFERENCE
+from benchmarks.networks import title
 from scmn.data.atomic import atomic_path
 
 INTRODUCTION = """\
@@ -33,9 +34,10 @@ the reference's masks and the line's, over all frames; each engine remembers its
 *remembered frames* stay the same while frames are timed; the previous one is among them in STM and
 SCMN.
 
-Only `scmn_small` has trained weights here: its table tells how far masks are the same. With random
-weights, which the others have, objects differ by little, and rounding decides between two of them
-at some pixels: in float32 at one in a thousand, in bf16 at many.
+How far masks are the same is told by trained weights: `scmn_small`, and what is called trained (a
+file of weights, named in the command). With random weights, which the others have, objects differ
+by little, and rounding decides between two of them at some pixels: in float32 at one in a thousand,
+in bf16 at many.
 
 ![Time of a frame, in milliseconds]({picture})
 """
@@ -94,7 +96,7 @@ def _engine_row(
         faster = f"**{reference['median'] / engine['median']:.2f}×**"
         same = f"{engine['agreement']:.5f}"
     return {
-        "network": case["network"],
+        "network": title(case["network"]),
         "objects": str(case["objects"]),
         "remembered frames": str(case["remembered"]),
         "size": size_text(case["size"]),
@@ -129,4 +131,4 @@ def _plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _title(case: Mapping[str, Any]) -> str:
     size = size_text(case["size"])
-    return f"{case['network']}, {case['objects']} obj., T {case['remembered']}, {size}"
+    return f"{title(case['network'])}, {case['objects']} obj., T {case['remembered']}, {size}"
