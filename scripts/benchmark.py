@@ -7,6 +7,7 @@ python scripts/benchmark.py --long --network scmn_small --frames 10000
 python scripts/benchmark.py --io
 python scripts/benchmark.py --metrics
 python scripts/benchmark.py --data --config configs/quickstart.yaml training.workers=2
+python scripts/benchmark.py --training --config configs/scmn_small.yaml
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, engine, files, long_video, many_objects, metrics, performance_page
+from benchmarks import (
+    data,
+    engine,
+    files,
+    long_video,
+    many_objects,
+    metrics,
+    performance_page,
+    training_step,
+)
 from benchmarks.peak_memory import in_own_process
 from pages import table
 from sizes import parse_size
@@ -28,7 +38,7 @@ from tqdm import tqdm
 from scmn.programs import ArgumentParser, run_program
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RECORDED = "--engine, --many-objects, --long, --io: "
+RECORDED = "--engine, --many-objects, --long, --io, --training: "
 
 
 def main() -> None:
@@ -40,6 +50,7 @@ def main() -> None:
     add("--io", action="store_true", help="reading frames and writing masks")
     add("--metrics", action="store_true", help="the scorer against a plain implementation")
     add("--data", action="store_true", help="drawing training clips against the training step")
+    add("--training", action="store_true", help="the training step under changed settings")
     add("--record", metavar="TITLE", help=f"{RECORDED}add the table to docs/performance.md")
     add(
         "--network",
@@ -60,12 +71,25 @@ def main() -> None:
         default=[engine.REFERENCE, "fp32", "bf16"],
         help="--engine: reference and precisions of ours; the first is compared with",
     )
-    add("--steps", type=int, default=5, help="--engine: how many frames are timed (5)")
+    add("--steps", type=int, default=5, help="--engine, --training: how many are timed (5)")
     add("--peak-memory", action="store_true", help="--engine: in processes of their own, too")
     add("--sequences", type=int, default=30, help="--metrics: synthetic sequences (30)")
-    add("--config", type=Path, default=Path("configs/quickstart.yaml"), help="--data: which run")
+    add(
+        "--config",
+        type=Path,
+        default=Path("configs/quickstart.yaml"),
+        help="--data, --training: of a run",
+    )
     add("--batches", type=int, default=10, help="--data: how many are timed (10)")
-    add("overrides", nargs="*", metavar="key=value", help="--data: overrides")
+    add("--stage", default="main", help="--training: which stage of the run (main)")
+    add(
+        "--change",
+        nargs="+",
+        default=training_step.CHANGES,
+        metavar="OVERRIDES",
+        help="--training: a line for each; the first is compared with (precisions and layouts)",
+    )
+    add("overrides", nargs="*", metavar="key=value", help="--data, --training: overrides")
     given = parser.parse_args()
     sections: dict[str, Callable[[], None]] = {
         "engine": lambda: _publish(given, {"cases": _engines(given)}),
@@ -76,6 +100,7 @@ def main() -> None:
         "data": lambda: data.run(
             config_path=given.config, overrides=given.overrides, batches=given.batches
         ),
+        "training": lambda: _publish(given, {"rows": _training_steps(given)}),
     }
     chosen = [section for name, section in sections.items() if getattr(given, name)]
     if not chosen:
@@ -132,6 +157,12 @@ def _long_videos(given: argparse.Namespace) -> list[dict[str, str]]:
 
 def _files(given: argparse.Namespace) -> list[dict[str, str]]:
     return [row for size in given.size for row in files.measure(frames=given.frames, size=size)]
+
+
+def _training_steps(given: argparse.Namespace) -> list[dict[str, str]]:
+    return training_step.measure(
+        given.config, given.overrides, stage=given.stage, changes=given.change, steps=given.steps
+    )
 
 
 def _publish(given: argparse.Namespace, measured: Mapping[str, Any]) -> None:

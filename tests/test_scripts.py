@@ -81,12 +81,14 @@ def test_one_table_is_recorded_at_a_time() -> None:
     assert "--record titles one table" in ended.stderr
 
 
-def test_the_loader_is_compared_with_the_training_step(tmp_path: Path) -> None:
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> list[str]:
+    """Overrides that let the quickstart's stages train on something tiny."""
     write_davis(
         tmp_path, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=4), split="train"
     )
     stages = {"pretrain": "stills", "main": "videos"}
-    overrides = [
+    return [
         override
         for stage, data in stages.items()
         for override in (
@@ -95,8 +97,29 @@ def test_the_loader_is_compared_with_the_training_step(tmp_path: Path) -> None:
             f"training.stages.{stage}.clip.size=[32,32]",
         )
     ]
-    printed = script("benchmark.py", "--data", "--batches", 1, "training.workers=0", *overrides)
-    for stage in stages:
+
+
+def test_training_steps_are_compared(tiny_run: list[str]) -> None:
+    plain, changed = "training.channels_last=false", "training.channels_last=true"
+    options = ["--steps", 1, "--change", plain, changed]
+    printed = script("benchmark.py", "--training", *tiny_run, *options)
+    table = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("|")]
+    faster = {row[0].strip(): row[-1].strip() for row in table[2:]}
+    assert list(faster) == ["channels_last=false", "channels_last=true", "drawing the clips alone"]
+    assert [bool(ratio) for ratio in faster.values()] == [False, True, False]
+
+
+def test_a_stage_that_is_not_there_is_named(tiny_run: list[str]) -> None:
+    ended = run_python("scripts/benchmark.py", "--training", *tiny_run, "--stage", "mian")
+    assert ended.returncode == 2
+    assert "no stage 'mian'" in ended.stderr
+    assert "did you mean 'main'" in ended.stderr
+
+
+def test_the_loader_is_compared_with_the_training_step(tiny_run: list[str]) -> None:
+    overrides = ["training.workers=0", *tiny_run]
+    printed = script("benchmark.py", "--data", "--batches", 1, *overrides)
+    for stage in ("pretrain", "main"):
         (line,) = [line for line in printed.splitlines() if line.startswith(f"{stage} ")]
         assert "samples/s" in line
         mebibytes = float(line.split(" GFLOP and ")[1].split(" MiB")[0])

@@ -1,0 +1,86 @@
+"""A training step under changed settings, in turn, so that a busy machine slows all of them.
+
+The clips are drawn in the training process here, in the step's time; a line of its own says what
+they take.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from scmn.build import build_model
+from scmn.config import load_config
+from scmn.data.clips import ClipLoader
+from scmn.errors import InputError, nearest_name
+from scmn.inference.devices import resolve_device
+from scmn.training.distributed import Processes
+from scmn.training.stage import Stage
+from scmn.training.trainer import prepare_network
+
+CHANGES = (
+    "training.precision=fp32 training.channels_last=false",
+    "training.precision=fp32 training.channels_last=true",
+    "training.precision=bf16 training.channels_last=false",
+    "training.precision=bf16 training.channels_last=true",
+)
+
+
+def measure(
+    config_path: Path, overrides: Sequence[str], *, stage: str, changes: Sequence[str], steps: int
+) -> list[dict[str, str]]:
+    """Time steps of a stage with further overrides, and return rows for a table.
+
+    Args:
+        config_path: the run's configuration.
+        overrides: ``key=value`` for all.
+        stage: name of the stage.
+        changes: overrides of each line, separated by spaces; the first is compared with.
+        steps: how many of each are timed, after one that is not.
+
+    Raises:
+        InputError: a wrong configuration, or no such stage.
+    """
+    stages = {
+        change: _stage(config_path, [*overrides, *change.split()], stage) for change in changes
+    }
+    some = next(iter(stages.values()))
+    clips = iter(ClipLoader(some.mixture, batch_size=some.settings.batch_size, workers=0))
+    work: dict[str, Callable[[], object]] = {change: of.step for change, of in stages.items()}
+    work["drawing the clips alone"] = clips.__next__
+    seconds: dict[str, list[float]] = {what: [] for what in work}
+    for _ in tqdm(range(steps + 1), unit="round"):
+        for what, call in work.items():
+            begun = time.perf_counter()
+            call()
+            seconds[what].append(time.perf_counter() - begun)
+    medians = {what: statistics.median(taken[1:]) for what, taken in seconds.items()}
+    first = medians[changes[0]]
+    return [
+        {
+            "settings": what.replace("training.", ""),
+            "ms a step": (
+                f"{1000 * medians[what]:.0f} "
+                f"({1000 * min(taken[1:]):.0f}–{1000 * max(taken[1:]):.0f})"
+            ),
+            "clips/s": f"{some.settings.batch_size / medians[what]:.1f}",
+            "faster": f"**{first / medians[what]:.2f}×**" if what in changes[1:] else "",
+        }
+        for what, taken in seconds.items()
+    ]
+
+
+def _stage(config_path: Path, overrides: list[str], name: str) -> Stage:
+    config = load_config(config_path, [*overrides, "training.workers=0"])
+    training, model = config.training, config.model
+    stages = training.stages_in_order
+    if name not in stages:
+        raise InputError(f"no stage '{name}'{nearest_name(name, stages)} in {config_path}")
+    device = resolve_device(training.device)
+    network = build_model(model.name, backbone=model.backbone, **model.switches)
+    network = prepare_network(network, training, device)
+    return Stage(name, network, stages[name], training, Processes(device))
