@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from scmn.inference.convolution_pair import use_convolution_pairs
 from scmn.inference.winograd import use_winograd
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.encoders import MemoryEncoder
@@ -28,8 +29,9 @@ def prepare(
     """Return a copy of a network for inference; the network itself stays as it is.
 
     Batch norm is folded into the convolution before it, weights are converted once instead of on
-    every frame, and laid out channels-last; in float32 on the CPU wide convolutions take fewer
-    multiplications. The copy has the network's methods: what is called is what is trained.
+    every frame, and laid out channels-last. On the CPU the refinement's first two convolutions
+    become one, and in float32 wide convolutions take fewer multiplications. The copy has the
+    network's methods: what is called is what is trained.
 
     Args:
         network: any network; one that this function returned is not copied again.
@@ -49,6 +51,8 @@ def prepare(
     for module in prepared.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.to(dtype)
+    if device.type == "cpu":
+        use_convolution_pairs(prepared)
     if device.type == "cpu" and dtype is None and not compiled:
         use_winograd(prepared)
     prepared = prepared.to(memory_format=torch.channels_last)
