@@ -61,6 +61,18 @@ class StaticAugmentation:
 
 
 @dataclass(frozen=True)
+class _ReadImage:
+    """A still image in memory: look-alikes are cut out of it without reading the file again."""
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.image, self.labels
+
+
+@dataclass(frozen=True)
 class _Plan:
     """The geometry of a clip: where its image and its cutouts are in each frame."""
 
@@ -111,7 +123,8 @@ class StaticClips:
         image, labels = self.images[index].read()
         used = object_ids(labels)
         unused = [label for label in range(1, MAX_OBJECT_ID + 1) if label not in used]
-        cutouts = self._pasting.cutouts(self.images[index], unused, rng)
+        own = _ReadImage(self.images[index].name, image, labels)
+        cutouts = self._pasting.cutouts(own, unused, rng)
         plan = first_with_object(self._plans(labels, cutouts, rng), self.settings)
         # The frames of a clip differ too little in scale to need reductions of their own.
         image = reduced(image, min(warp.reduction for warp in plan.warps))
@@ -121,7 +134,7 @@ class StaticClips:
             images=self.augmentation.colours.change([picture for picture, _ in frames], rng),
             labels=[number_targets(moved, targets) for _, moved in frames],
             objects=len(targets),
-            source=described(f"{self.name}: {self.images[index].name}", cutouts),
+            source=described(f"{self.name}: {own.name}", cutouts),
         )
 
     def _plans(
