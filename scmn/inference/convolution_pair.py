@@ -57,6 +57,10 @@ def use_convolution_pairs(network: nn.Module) -> None:
     """Make one of the first two convolutions of each refinement within a network, in place."""
     for module in network.modules():
         if isinstance(module, Refinement):
-            entry, first = module.entry, module.down[0]
-            first[0] = ConvolutionPair(entry, first[0])
+            entry, down = module.entry, module.down[0]
+            assert isinstance(down, nn.Sequential)
+            first = down[0]
+            assert isinstance(entry, nn.Conv2d)
+            assert isinstance(first, nn.Conv2d)
+            down[0] = ConvolutionPair(entry, first)
             module.entry = nn.Identity()

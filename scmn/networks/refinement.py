@@ -50,7 +50,7 @@ class Refinement(nn.Module):
         """
         super().__init__()
         self.floats_per_pixel = MAPS_AT_ONCE * channels
-        self.entry = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
+        self.entry: nn.Module = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
         self.down = nn.ModuleList(_convolution(channels) for _ in range(LEVELS))
         self.bridge = _convolution(channels)
         self.up = nn.ModuleList(_JoinedConvolution(channels) for _ in range(LEVELS))
