@@ -29,8 +29,8 @@ class ConvolutionPair(nn.Module):
     def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
         """
         Args:
-            first: 3x3 with padding 1; copied.
-            second: the same, of what ``first`` returns.
+            first: 3x3 with padding 1.
+            second: the same, of what ``first`` returns; both are kept for the borders.
         """
         super().__init__()
         self.first = first
@@ -46,8 +46,10 @@ class ConvolutionPair(nn.Module):
         """(B, C, H, W) -> (B, O, H, W)."""
         x = x.contiguous(memory_format=torch.channels_last)
         out = functional.conv2d(x, self.weight, self.bias, padding=2)
-        for line in (slice(0, 1), slice(-1, None)):
-            near = slice(0, REACH) if line.stop == 1 else slice(-REACH, None)
+        for line, near in (
+            (slice(0, 1), slice(0, REACH)),
+            (slice(-1, None), slice(-REACH, None)),
+        ):
             out[:, :, line] = self.second(self.first(x[:, :, near]))[:, :, line]
             out[..., line] = self.second(self.first(x[..., near]))[..., line]
         return out

@@ -53,8 +53,8 @@ def prepare(
             module.to(dtype)
     if device.type == "cpu":
         use_convolution_pairs(prepared)
-    if device.type == "cpu" and dtype is None and not compiled:
-        use_winograd(prepared)
+        if dtype is None and not compiled:
+            use_winograd(prepared)
     prepared = prepared.to(memory_format=torch.channels_last)
     if compiled:
         mode = "reduce-overhead" if device.type == "cuda" else "default"

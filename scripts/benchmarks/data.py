@@ -14,14 +14,13 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from scmn.build import build_model
+from benchmarks.networks import build_for_training
 from scmn.config import load_config
 from scmn.data.clips import ClipLoader
 from scmn.evaluation.runner import device_name
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes
 from scmn.training.stage import Stage
-from scmn.training.trainer import prepare_network
 
 WARM_UP = 2
 
@@ -31,10 +30,7 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
     config = load_config(config_path, overrides)
     training = config.training
     device = resolve_device(training.device)
-    network = build_model(
-        config.model.name, backbone=config.model.backbone, **config.model.switches
-    )
-    network = prepare_network(network, training, device)
+    network = build_for_training(config, device)
     print(
         f"{config_path}, device {device_name(device)}, {training.precision}"
         f"{', channels-last' if training.channels_last else ''}"

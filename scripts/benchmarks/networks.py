@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from scmn import build_model
+from scmn.config import Config
 from scmn.networks.base import MemoryNetwork
+from scmn.training.trainer import prepare_network
 
 SMALL = "scmn_small"
 GAINS = {"decoder.predict": 3.0, "_stem": 1e5, ".key": 1.0, "key_projection": 1.0}
@@ -37,6 +39,13 @@ def build(network: str) -> MemoryNetwork:
     assert model.decoder.predict.bias is not None
     model.decoder.predict.bias.data.zero_()
     return model
+
+
+def build_for_training(config: Config, device: torch.device) -> MemoryNetwork:
+    """Build the network of a run as training begins with it."""
+    model = config.model
+    network = build_model(model.name, backbone=model.backbone, **model.switches)
+    return prepare_network(network, config.training, device)
 
 
 def title(network: str) -> str:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scmn.build import build_model
+from benchmarks.networks import build_for_training
 from scmn.config import load_config
 from scmn.data.clips import ClipLoader
 from scmn.errors import InputError, nearest_name
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes
 from scmn.training.stage import Stage
-from scmn.training.trainer import prepare_network
 
 CHANGES = (
     "training.precision=fp32 training.channels_last=false",
@@ -76,11 +75,10 @@ def measure(
 
 def _stage(config_path: Path, overrides: list[str], name: str) -> Stage:
     config = load_config(config_path, [*overrides, "training.workers=0"])
-    training, model = config.training, config.model
+    training = config.training
     stages = training.stages_in_order
     if name not in stages:
         raise InputError(f"no stage '{name}'{nearest_name(name, stages)} in {config_path}")
     device = resolve_device(training.device)
-    network = build_model(model.name, backbone=model.backbone, **model.switches)
-    network = prepare_network(network, training, device)
+    network = build_for_training(config, device)
     return Stage(name, network, stages[name], training, Processes(device))
