@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scmn.inference.convolution_pair import use_convolution_pairs
+from scmn.inference.full_resolution import use_full_resolution_modules
 from scmn.inference.winograd import use_winograd
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.encoders import MemoryEncoder
@@ -29,8 +29,8 @@ def prepare(
     """Return a copy of a network for inference; the network itself stays as it is.
 
     Batch norm is folded into the convolution before it, weights are converted once instead of on
-    every frame, and laid out channels-last. On the CPU the refinement's first two convolutions
-    become one, and in float32 wide convolutions take fewer multiplications. The copy has the
+    every frame, and laid out channels-last. On the CPU the refinement goes less often over maps of
+    full resolution, and in float32 wide convolutions take fewer multiplications. The copy has the
     network's methods: what is called is what is trained.
 
     Args:
@@ -52,7 +52,7 @@ def prepare(
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.to(dtype)
     if device.type == "cpu":
-        use_convolution_pairs(prepared)
+        use_full_resolution_modules(prepared)
         if dtype is None and not compiled:
             use_winograd(prepared)
     prepared = prepared.to(memory_format=torch.channels_last)

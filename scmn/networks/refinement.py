@@ -23,8 +23,8 @@ def _convolution(channels: int) -> nn.Sequential:
     )
 
 
-class _JoinedConvolution(nn.Conv2d):
-    """3x3 convolution + ReLU of two maps, as of their concatenation.
+class JoinedConvolution(nn.Conv2d):
+    """Enlarging + 3x3 convolution + ReLU of a map and a skip, as of their concatenation.
 
     At full resolution the concatenation itself would cost more than the convolution.
     """
@@ -33,7 +33,11 @@ class _JoinedConvolution(nn.Conv2d):
         super().__init__(2 * channels, channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
-        """``x`` and ``skip``, both (B * N, C, H, W)."""
+        """``x`` (B * N, C, H/2, W/2) and ``skip`` (B * N, C, H, W) -> as ``skip``."""
+        return self.join(enlarge(x, 2), skip)
+
+    def join(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The same of a map that is enlarged already, (B * N, C, H, W)."""
         of_x, of_skip = self.weight.chunk(2, dim=1)
         response = functional.conv2d(skip, of_skip, self.bias, padding=self.padding)
         return functional.relu_(response.add_(functional.conv2d(x, of_x, padding=self.padding)))
@@ -53,8 +57,8 @@ class Refinement(nn.Module):
         self.entry: nn.Module = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
         self.down = nn.ModuleList(_convolution(channels) for _ in range(LEVELS))
         self.bridge = _convolution(channels)
-        self.up = nn.ModuleList(_JoinedConvolution(channels) for _ in range(LEVELS))
-        self.exit = nn.Conv2d(channels, logits, kernel_size=3, padding=1)
+        self.up = nn.ModuleList(JoinedConvolution(channels) for _ in range(LEVELS))
+        self.exit: nn.Module = nn.Conv2d(channels, logits, kernel_size=3, padding=1)
 
     def forward(self, logits: Tensor) -> Tensor:
         """(B * N, logits, H, W), H and W multiples of 16 -> the same shape."""
@@ -66,5 +70,5 @@ class Refinement(nn.Module):
             x = halve(x)
         x = self.bridge(x)
         for up, skip in zip(self.up, reversed(skips), strict=True):
-            x = up(enlarge(x, 2), skip)
+            x = up(x, skip)
         return logits + self.exit(x)
