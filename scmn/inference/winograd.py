@@ -1,7 +1,7 @@
 """3x3 convolutions with a quarter of the multiplications, for float32 on the CPU.
 
-There the wide 3x3 convolutions of decoders and projections take most of a frame's time, and the
-library's kernels already reach the processor's arithmetic. cuDNN has this method of its own.
+There the wide 3x3 convolutions of heads, decoders and projections take most of a frame's time, and
+the library's kernels already reach the processor's arithmetic. cuDNN has this method of its own.
 
 Source: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, F(4x4, 3x3).
 """
@@ -12,6 +12,7 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scmn.networks.replacement import replace_modules
 
@@ -21,6 +22,9 @@ PATCH = TILE + 2
 FEWEST_CHANNELS = 128
 FEWEST_WEIGHTS = 256 * 256
 """Where input and output channels are fewer, the transforms cost what the multiplications save."""
+RATES = (2, 4, 8)
+"""Dilations for which it pays: the farther apart pixels are, the smaller are the images of those
+that meet, of which tiles cover more than is there."""
 BLOCK_BYTES = 16 << 20
 """Transformed patches that are held at a time: about what stays in the caches."""
 
@@ -51,11 +55,20 @@ _OUTPUT = [
 
 def suits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a convolution is of the kind that is faster this way."""
+    return _is_wide(convolution) and convolution.dilation == (1, 1)
+
+
+def suits_interleaved(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a convolution is such a one of pixels that lie some lines and columns apart."""
+    return _is_wide(convolution) and convolution.dilation in {(rate, rate) for rate in RATES}
+
+
+def _is_wide(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
         type(convolution) is nn.Conv2d
         and convolution.kernel_size == (3, 3)
-        and convolution.stride == convolution.dilation == (1, 1)
-        and convolution.padding == (1, 1)
+        and convolution.stride == (1, 1)
+        and convolution.padding == convolution.dilation
         and convolution.groups == 1
         and min(convolution.in_channels, convolution.out_channels) >= FEWEST_CHANNELS
         and convolution.in_channels * convolution.out_channels >= FEWEST_WEIGHTS
@@ -101,12 +114,11 @@ class WinogradConvolution(nn.Module):
         padded[:, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 1)
         image, line, pixel, channel = padded.stride()
         patches = padded.as_strided(
-            (PATCH, PATCH, batch, rows, columns, channels),
-            (line, pixel, image, TILE * line, TILE * pixel, channel),
+            (batch, rows, columns, PATCH, PATCH, channels),
+            (image, TILE * line, TILE * pixel, line, pixel, channel),
         )
         out = x.new_empty(batch, rows, TILE, columns, TILE, out_channels)
-        # By tile: (TILE, TILE, batch, rows, columns, out_channels).
-        tiles = out.permute(2, 4, 0, 1, 3, 5)
+        tiles = out.transpose(2, 3)  # (batch, rows, columns, TILE, TILE, out_channels)
         row_bytes = PATCH**2 * columns * max(channels, out_channels) * x.element_size()
         rows_at_once = max(1, BLOCK_BYTES // row_bytes)
         images_at_once = max(1, rows_at_once // rows)
@@ -114,21 +126,58 @@ class WinogradConvolution(nn.Module):
             images = slice(first, first + images_at_once)
             for top in range(0, rows, rows_at_once):
                 chosen = slice(top, top + rows_at_once)
-                tiles[:, :, images, chosen] = self._products(patches[:, :, images, chosen])
+                tiles[images, chosen] = self._tiles(patches[images, chosen])
         convolved = out.flatten(3, 4).flatten(1, 2)
         if self.bias is not None:
             convolved += self.bias
         return convolved.permute(0, 3, 1, 2)[:, :, :height, :width]
 
-    def _products(self, patches: Tensor) -> Tensor:
-        """(6, 6, b, r, c, C) patches -> (4, 4, b, r, c, O) tiles of the response, without bias."""
-        shape, channels = patches.shape[2:5], patches.shape[5]
-        transformed = torch.mm(self._of_input, patches.reshape(PATCH**2, -1))
-        products = torch.bmm(transformed.view(PATCH**2, -1, channels), self.weight)
-        tiles = torch.mm(self._of_output, products.flatten(1))
-        return tiles.view(TILE, TILE, *shape, -1)
+    def _tiles(self, patches: Tensor) -> Tensor:
+        """(b, r, c, 6, 6, C) patches -> (b, r, c, 4, 4, O) tiles of the response, without bias."""
+        places = patches.shape[:3]
+        by_tile = patches.reshape(places.numel(), PATCH**2, -1)
+        # One small product for each tile: the library repacks the operands of one long product.
+        transformed = torch.bmm(self._of_input.expand(by_tile.shape[0], -1, -1), by_tile)
+        products = torch.bmm(transformed.transpose(0, 1), self.weight).transpose(0, 1)
+        tiles = torch.bmm(self._of_output.expand(by_tile.shape[0], -1, -1), products)
+        return tiles.view(*places, TILE, TILE, -1)
+
+
+class InterleavedConvolution(nn.Module):
+    """A dilated convolution as one without dilation, of interleaved images.
+
+    Pixels meet only those that lie a multiple of the dilation apart: these make an image of theirs.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        """
+        Args:
+            convolution: for which :func:`suits_interleaved` holds; its weights are copied.
+        """
+        super().__init__()
+        self.rate = convolution.dilation[0]
+        self.convolution = WinogradConvolution(convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, O, H, W), channels-last."""
+        height, width = x.shape[2:]
+        x = functional.pad(x, (0, -width % self.rate, 0, -height % self.rate))
+        # (rate, rate, B, h, w, C), one image for each first pixel.
+        images = x.unflatten(3, (-1, self.rate)).unflatten(2, (-1, self.rate))
+        images = images.permute(3, 5, 0, 2, 4, 1)
+        places = images.shape[:3]
+        out = self.convolution(images.flatten(0, 2).permute(0, 3, 1, 2)).unflatten(0, places)
+        # (B, h, rate, w, rate, O)
+        out = out.permute(2, 4, 0, 5, 1, 3).flatten(3, 4).flatten(1, 2)
+        return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def use_winograd(network: nn.Module) -> None:
     """Replace the convolutions of a network for which it pays, in place."""
-    replace_modules(network, lambda module: WinogradConvolution(module) if suits(module) else None)
+    replace_modules(network, _faster)
+
+
+def _faster(module: nn.Module) -> nn.Module | None:
+    if suits(module):
+        return WinogradConvolution(module)
+    return InterleavedConvolution(module) if suits_interleaved(module) else None

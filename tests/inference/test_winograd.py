@@ -8,7 +8,13 @@ from torch import nn
 
 from scmn import VideoSegmenter, build_model
 from scmn.inference import winograd
-from scmn.inference.winograd import WinogradConvolution, suits
+from scmn.inference.winograd import (
+    RATES,
+    InterleavedConvolution,
+    WinogradConvolution,
+    suits,
+    suits_interleaved,
+)
 
 
 @torch.no_grad()
@@ -30,6 +36,21 @@ def test_it_equals_the_convolution(
     torch.testing.assert_close(WinogradConvolution(convolution)(x.contiguous()), obtained)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(1, 8, 12), (2, 9, 7), (3, 1, 1), (1, 30, 21)])
+@pytest.mark.parametrize("rate", RATES)
+def test_it_equals_the_dilated_convolution(shape: tuple[int, int, int], rate: int) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(128, 512, kernel_size=3, padding=rate, dilation=rate)
+    assert suits_interleaved(convolution)
+    batch, height, width = shape
+    x = torch.randn(batch, 128, height, width).contiguous(memory_format=torch.channels_last)
+    expected = convolution(x)
+    obtained = InterleavedConvolution(convolution)(x)
+    largest = float(expected.abs().max())
+    torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -46,6 +67,10 @@ def test_other_convolutions_stay(settings: dict[str, int]) -> None:
     usual = {"in_channels": 256, "out_channels": 256, "kernel_size": 3, "padding": 1}
     assert suits(nn.Conv2d(**usual))
     assert not suits(nn.Conv2d(**{**usual, **settings}))
+    dilated = {**usual, "padding": 2, "dilation": 2}
+    assert suits_interleaved(nn.Conv2d(**dilated))
+    if "dilation" not in settings:
+        assert not suits_interleaved(nn.Conv2d(**{**dilated, **settings}))
 
 
 def test_float32_on_the_cpu_takes_it() -> None:
