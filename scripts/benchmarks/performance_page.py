@@ -24,7 +24,8 @@ a recorded one, with the command and the machine that it came from.
 In the tables of engines, both segment the same synthetic frames in one process, in turn, with the
 same weights. *reference* is the published way of working
 (`scripts/benchmarks/reference_engine.py`): every object's skip path and image stem computed
-again, memory that grows by concatenation, one dense affinity, top-k by scattering, float32. The
+again, memory that grows by concatenation, one dense affinity, top-k by scattering, float32; in
+STCN the images and probabilities of a whole video, every fifth frame of which is remembered. The
 other lines are this package's `VideoSegmenter`.
 
 A frame's time goes from the image to the label map (median of the timed frames, least and most in

@@ -3,7 +3,8 @@
 What is slow about them is kept on purpose, to measure against: float32 in the default memory
 layout; every object's image stem and (STM) skip path computed again; memory that grows by
 concatenation, in STM for 11 objects whatever their number; one dense affinity; top-k by scattering
-into a dense matrix. SCMN has no published code: it is STM's engine around SCMN's own parts.
+into a dense matrix; STCN holds images and probabilities of the whole video beside its memory. SCMN
+has no published code: it is STM's engine around SCMN's own parts.
 
 Sources: the published inference code of STM (Oh et al., ICCV 2019) and STCN (Cheng et al., NeurIPS
 2021); only what they do is told here again.
@@ -25,9 +26,13 @@ from scmn.inference.geometry import FrameGeometry
 from scmn.networks.aggregation import EPSILON
 from scmn.networks.base import MemoryNetwork, QueryFeatures
 from scmn.networks.decoder import Skips
+from scmn.networks.stcn import STCN
 
 STM_SLOTS = 11
 """Objects, with the background, that the published STM reserves memory for."""
+
+STCN_EVERY = 5
+"""Frames of a video for each that the published STCN remembers."""
 
 
 class ReferenceEngine:
@@ -40,18 +45,24 @@ class ReferenceEngine:
         self._keys: Tensor | None = None
         self._values: Tensor | None = None
         self._previous: tuple[Tensor, Tensor] | None = None
+        self._video: list[Tensor] = []
         self._device = next(network.parameters()).device
         self._colour = torch.tensor(network.padding_colour, device=self._device).view(3, 1, 1)
 
     @torch.no_grad()
     def give(self, frame: np.ndarray, labels: np.ndarray, objects: Sequence[int]) -> None:
-        """Remember a frame (H, W, 3) with the given objects of a label map (H, W) for good."""
+        """Remember a frame (H, W, 3) with the given objects of a label map (H, W) for good.
+
+        It stands for the frames of a video up to the next that is remembered.
+        """
         image, geometry = self._image(frame)
         masks = torch.from_numpy(to_one_hot(labels, tuple(objects))).float()
         masks = geometry.network_masks(masks.unsqueeze(0).to(self._device))
         self._keys, self._values = self._with(self._encode(image, masks))
         self._previous = None
         self._last_masks = masks
+        background = 1 - masks.sum(dim=1, keepdim=True).clamp(0, 1)
+        self._hold(image, torch.cat([background, masks], dim=1), frames=STCN_EVERY)
 
     @torch.no_grad()
     def step(self, frame: np.ndarray) -> np.ndarray:
@@ -69,6 +80,7 @@ class ReferenceEngine:
             masks = geometry.without_padding(masks)
         self._previous = (image, masks)
         self._last_masks = masks
+        self._hold(image, probabilities, frames=1)
         labels = geometry.crop(probabilities[0]).argmax(dim=0)
         return labels.to(torch.uint8).cpu().numpy()
 
@@ -76,6 +88,11 @@ class ReferenceEngine:
         image = image_tensor(frame, self._device)
         geometry = FrameGeometry.of_frame(*image.shape[-2:], shorter_side=None)
         return geometry.network_image(image, self._colour).contiguous(), geometry
+
+    def _hold(self, image: Tensor, probabilities: Tensor, *, frames: int) -> None:
+        """Take the room of a video's frames, which STCN loads whole (STM's lie in host memory)."""
+        if isinstance(self.network, STCN):
+            self._video.append(torch.cat([image, probabilities], dim=1).repeat(frames, 1, 1, 1))
 
     def _encode(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Encode every object with an image of its own: keys and values (N, C, 1, h, w)."""
