@@ -146,7 +146,7 @@ class WinogradConvolution(nn.Module):
 class InterleavedConvolution(nn.Module):
     """A dilated convolution as one without dilation, of interleaved images.
 
-    Pixels meet only those that lie a multiple of the dilation apart: these make an image of theirs.
+    Pixels meet only those that lie a multiple of the dilation apart, with which they make an image.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:

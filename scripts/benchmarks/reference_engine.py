@@ -61,8 +61,8 @@ class ReferenceEngine:
         self._keys, self._values = self._with(self._encode(image, masks))
         self._previous = None
         self._last_masks = masks
-        background = 1 - masks.sum(dim=1, keepdim=True).clamp(0, 1)
-        self._hold(image, torch.cat([background, masks], dim=1), frames=STCN_EVERY)
+        with_background = functional.pad(masks, (0, 0, 0, 0, 1, 0))
+        self._hold(image, with_background, frames=STCN_EVERY)
 
     @torch.no_grad()
     def step(self, frame: np.ndarray) -> np.ndarray:

@@ -17,6 +17,19 @@ from scmn.inference.winograd import (
 )
 
 
+def images(shape: tuple[int, int, int]) -> torch.Tensor:
+    """(B, H, W) -> channels-last maps of 128 channels."""
+    batch, height, width = shape
+    maps = torch.randn(batch, 128, height, width)
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def assert_near(obtained: torch.Tensor, expected: torch.Tensor) -> None:
+    """Compare responses by the largest one, to which the transforms are exact."""
+    largest = float(expected.abs().max())
+    torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20, 1 << 30])
 @pytest.mark.parametrize("shape", [(1, 8, 12), (3, 9, 7), (2, 1, 1), (5, 30, 21)])
@@ -27,12 +40,9 @@ def test_it_equals_the_convolution(
     monkeypatch.setattr(winograd, "BLOCK_BYTES", block_bytes)
     torch.manual_seed(0)
     convolution = nn.Conv2d(128, 512, kernel_size=3, padding=1, bias=bias)
-    batch, height, width = shape
-    x = torch.randn(batch, 128, height, width).contiguous(memory_format=torch.channels_last)
-    expected = convolution(x)
+    x = images(shape)
     obtained = WinogradConvolution(convolution)(x)
-    largest = float(expected.abs().max())
-    torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
+    assert_near(obtained, convolution(x))
     torch.testing.assert_close(WinogradConvolution(convolution)(x.contiguous()), obtained)
 
 
@@ -43,12 +53,8 @@ def test_it_equals_the_dilated_convolution(shape: tuple[int, int, int], rate: in
     torch.manual_seed(0)
     convolution = nn.Conv2d(128, 512, kernel_size=3, padding=rate, dilation=rate)
     assert suits_interleaved(convolution)
-    batch, height, width = shape
-    x = torch.randn(batch, 128, height, width).contiguous(memory_format=torch.channels_last)
-    expected = convolution(x)
-    obtained = InterleavedConvolution(convolution)(x)
-    largest = float(expected.abs().max())
-    torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
+    x = images(shape)
+    assert_near(InterleavedConvolution(convolution)(x), convolution(x))
 
 
 @pytest.mark.parametrize(
