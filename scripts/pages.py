@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     lines += [f"| {' | '.join(row[column] for column in columns)} |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def median_and_range(times: Sequence[float]) -> str:
+    """Return the median with the least and the most, as a table shows times."""
+    return f"{statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f})"
+
+
+def times_faster(before: float, after: float) -> str:
+    """Return how many times less ``after`` is, as a table shows it."""
+    return f"**{before / after:.2f}×**"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from scmn.errors import InputError, nearest_name
+
 # omegaconf reads these annotations at run time and, on Python 3.10, wants Optional.
 
 
@@ -201,3 +203,13 @@ class TrainingSettings:
     def stages_in_order(self) -> dict[str, StageSettings]:
         """The stages that there are."""
         return {name: stage for name, stage in self.stages.items() if stage is not None}
+
+    def stage(self, name: str) -> StageSettings:
+        """Return the settings of a stage; InputError says which there are."""
+        stages = self.stages_in_order
+        if name not in stages:
+            raise InputError(
+                f"there is no stage '{name}'; there are: {', '.join(stages)}"
+                f"{nearest_name(name, stages)}"
+            )
+        return stages[name]

@@ -151,7 +151,7 @@ class Trainer:
                 )
             names = names[names.index(restored.stage) :]
         for name in names:
-            settings = self.settings.stages_in_order[name]
+            settings = self.settings.stage(name)
             stage = Stage(name, self.network, settings, self.settings, self.processes)
             if restored is not None and restored.stage == name:
                 self._restore_stage(stage, restored)
@@ -264,8 +264,7 @@ class Trainer:
             raise InputError("the configuration has no training.stages")
         if stage is None:
             return names
-        if stage not in names:
-            raise InputError(f"there is no stage '{stage}'; there are: {', '.join(names)}")
+        self.settings.stage(stage)
         return [stage]
 
     def _save_config(self) -> None:

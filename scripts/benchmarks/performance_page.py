@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pages import machine, plot, table
+from pages import machine, median_and_range, plot, table, times_faster
 from sizes import size_text
 
 from benchmarks.engine import REFERENCE
@@ -91,10 +91,10 @@ def _engine_row(
     engine: Mapping[str, Any],
     reference: Mapping[str, Any] | None,
 ) -> dict[str, str]:
-    times, peak = engine["milliseconds"], engine["peak_mib"]
+    peak = engine["peak_mib"]
     faster, same = "", ""
     if reference is not None and name != REFERENCE:
-        faster = f"**{reference['median'] / engine['median']:.2f}×**"
+        faster = times_faster(reference["median"], engine["median"])
         same = f"{engine['agreement']:.5f}"
     return {
         "network": title(case["network"]),
@@ -102,7 +102,7 @@ def _engine_row(
         "remembered frames": str(case["remembered"]),
         "size": size_text(case["size"]),
         "engine": name,
-        "ms a frame": f"{engine['median']:.0f} ({min(times):.0f}–{max(times):.0f})",
+        "ms a frame": median_and_range(engine["milliseconds"]),
         "frames/s": f"{1000 / engine['median']:.2f}",
         "faster": faster,
         "same masks": same,

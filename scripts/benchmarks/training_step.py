@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pages import median_and_range, times_faster
 from tqdm import tqdm
 
 from benchmarks.networks import build_for_training
 from scmn.config import load_config
 from scmn.data.clips import ClipLoader
-from scmn.errors import InputError, nearest_name
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes
 from scmn.training.stage import Stage
@@ -62,12 +62,9 @@ def measure(
     return [
         {
             "settings": what.replace("training.", ""),
-            "ms a step": (
-                f"{1000 * medians[what]:.0f} "
-                f"({1000 * min(taken[1:]):.0f}–{1000 * max(taken[1:]):.0f})"
-            ),
+            "ms a step": median_and_range([1000 * each for each in taken[1:]]),
             "clips/s": f"{some.settings.batch_size / medians[what]:.1f}",
-            "faster": f"**{first / medians[what]:.2f}×**" if what in changes[1:] else "",
+            "faster": times_faster(first, medians[what]) if what in changes[1:] else "",
         }
         for what, taken in seconds.items()
     ]
@@ -76,9 +73,7 @@ def measure(
 def _stage(config_path: Path, overrides: list[str], name: str) -> Stage:
     config = load_config(config_path, [*overrides, "training.workers=0"])
     training = config.training
-    stages = training.stages_in_order
-    if name not in stages:
-        raise InputError(f"no stage '{name}'{nearest_name(name, stages)} in {config_path}")
+    settings = training.stage(name)
     device = resolve_device(training.device)
     network = build_for_training(config, device)
-    return Stage(name, network, stages[name], training, Processes(device))
+    return Stage(name, network, settings, training, Processes(device))
