@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from scmn.data.atomic import atomic_path
@@ -119,7 +119,8 @@ def save_weights(
         ),
     }
     with atomic_path(Path(path)) as temporary:
-        save_file(state, temporary, metadata=metadata)
+        # save_file would make a file that only its owner can read.
+        temporary.write_bytes(save(state, metadata=metadata))
 
 
 def _read_safetensors(path: Path) -> WeightsFile:

@@ -38,6 +38,12 @@ def test_safetensors_round_trip_needs_no_settings(name: str, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_others_may_read_the_file_as_any_other(tmp_path: Path) -> None:
+    save_weights(build_small("stm"), tmp_path / "w.safetensors")
+    (tmp_path / "text").write_text("")
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "text").stat().st_mode
+
+
 def test_half_precision_is_read_into_float32(tmp_path: Path) -> None:
     model = perturbed("stm")
     save_weights(model, tmp_path / "w.safetensors", dtype=torch.float16)
