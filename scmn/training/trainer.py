@@ -247,7 +247,7 @@ class Trainer:
             average=None if self.average is None else self.average.state_dict(),
             best=self.best,
         )
-        self.processes.on_first(lambda: self.folder.save(checkpoint, best=best) and None)
+        self.processes.on_first(lambda: self.folder.save(checkpoint, best=best))
 
     def _restore_stage(self, stage: Stage, checkpoint: Checkpoint) -> None:
         restore_optimizer(stage.optimizer, checkpoint.optimizer)
