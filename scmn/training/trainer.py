@@ -264,7 +264,7 @@ class Trainer:
             raise InputError("the configuration has no training.stages")
         if stage is None:
             return names
-        self.settings.stage(stage)
+        self.settings.stage(stage)  # reports one that is not there
         return [stage]
 
     def _save_config(self) -> None:

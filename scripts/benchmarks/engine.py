@@ -65,7 +65,6 @@ def measure(
         "engines": {
             name: {
                 "milliseconds": [round(1000 * s, 1) for s in seconds[name][1:]],
-                "median": 1000 * statistics.median(seconds[name][1:]),
                 "agreement": statistics.mean(agreement[name]),
                 "peak_mib": (
                     in_own_process(_peak_of_frames, case, name, device) if with_memory else None
