@@ -130,10 +130,12 @@ def launch(arguments: list[object], *, torchrun: int = 0) -> subprocess.Popen[st
     start = [sys.executable]
     if torchrun:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"]
+    # As many threads as the runs in this process have: another number rounds otherwise.
+    threads = "1" if torchrun else str(torch.get_num_threads())
     return subprocess.Popen(
         [*start, "train.py", *map(str, arguments)],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
