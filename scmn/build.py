@@ -19,7 +19,7 @@ def build_model(
     *,
     backbone: str | None = None,
     weights: str | Path | None = None,
-    pretrained_backbone: bool = False,
+    pretrained_backbone: bool | str | Path = False,
     **switches: Any,
 ) -> MemoryNetwork:
     """Build a network in evaluation mode, on the CPU.
@@ -31,7 +31,8 @@ def build_model(
         weights: file of weights: a published STM or STCN file, or one of ours; "default": those
             of this model that come with the package. What our file says of the network's settings
             holds unless ``switches`` say otherwise.
-        pretrained_backbone: start the trunks from ImageNet weights (downloaded once).
+        pretrained_backbone: start the trunks from ImageNet weights: True downloads them once, a
+            path is a file of them.
         **switches: further arguments of the network, such as ``spatial_constraint=False``.
 
     Raises:
@@ -40,7 +41,7 @@ def build_model(
     if name not in MODELS:
         known = ", ".join(sorted(MODELS))
         raise InputError(f"unknown model '{name}'{nearest_name(name, MODELS)}; known: {known}")
-    if weights is not None and pretrained_backbone:
+    if weights is not None and pretrained_backbone is not False:
         raise InputError("weights replace pretrained_backbone: give one of the two")
     entry = MODELS[name]
     file = None if weights is None else read_weights(find_weights(weights, name))
@@ -63,8 +64,10 @@ def build_model(
     network.memory_defaults = entry.memory_defaults
     if file is not None:
         load_weights(network, file)
-    if pretrained_backbone:
-        load_pretrained_backbones(network)
+    if pretrained_backbone is not False:
+        load_pretrained_backbones(
+            network, None if pretrained_backbone is True else Path(pretrained_backbone)
+        )
     return network.eval()
 
 

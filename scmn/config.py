@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, cast
+from typing import Any, Optional, Union, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,7 +17,7 @@ from yaml import YAMLError
 from scmn.errors import InputError
 from scmn.training.settings import TrainingSettings
 
-# omegaconf reads these annotations at run time and, on Python 3.10, wants Optional.
+# omegaconf reads these annotations at run time and, on Python 3.10, wants Optional and Union.
 
 
 @dataclass
@@ -42,7 +42,8 @@ class ModelSettings:
 
     name: str = "scmn"
     backbone: Optional[str] = None  # noqa: UP045
-    pretrained_backbone: bool = False
+    pretrained_backbone: Union[bool, str] = False  # noqa: UP007
+    """true: ImageNet weights, downloaded once; or a file of them."""
     switches: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network."""
 

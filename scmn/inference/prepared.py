@@ -83,7 +83,7 @@ def _last_convolution(owner: nn.Module, name: str) -> tuple[nn.Module, str, nn.C
     if isinstance(child, nn.Conv2d):
         return owner, name, child
     if isinstance(child, nn.Sequential) and len(child):
-        return _last_convolution(child, str(len(child) - 1))
+        return _last_convolution(child, list(child._modules)[-1])
     return None
 
 

@@ -1,13 +1,15 @@
-"""ResNet and ResNeSt trunks that end at stride 16, as in STM, STCN and SCMN.
+"""ResNet, ResNeSt and MobileNetV2 trunks that end at stride 16.
 
 The modules are those of torchvision and of the ``resnest`` package under their own names, so that
-ImageNet weights of either load unchanged; the last stage and the classifier are left out.
+ImageNet weights of either load unchanged; what follows stride 16 is left out.
 
 ResNet: He et al., CVPR 2016. ResNeSt: Zhang et al., "ResNeSt: Split-Attention Networks", 2020.
+MobileNetV2: Sandler et al., CVPR 2018.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from resnest.torch.resnest import resnest50
 from resnest.torch.resnet import Bottleneck as SplitAttentionBottleneck
 from resnest.torch.resnet import ResNet as ResNeSt
 from torch import Tensor, nn
-from torchvision.models import ResNet, resnet18, resnet50
+from torchvision.models import ResNet, mobilenet_v2, resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 
 from scmn.networks.split_attention import use_lean_split_attention
@@ -68,15 +70,135 @@ def _resnest14() -> nn.Module:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Feature maps of an image; the number is the stride."""
+
+    stride4: Tensor
+    stride8: Tensor
+    stride16: Tensor
+
+
+class Trunk(nn.Module, ABC):
+    """A backbone from the image to stride 16."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, backbone: str, channels: tuple[int, int, int]) -> None:
+        """
+        Args:
+            backbone: its name in ``BACKBONES``.
+            channels: widths at strides 4, 8 and 16.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.channels = channels
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("scale", 1 / std, persistent=False)
+        self.register_buffer("offset", -mean / std, persistent=False)
+
+    @property
+    @abstractmethod
+    def first_convolution(self) -> nn.Conv2d:
+        """The convolution that sees the image."""
+
+    @property
+    @abstractmethod
+    def first_norm(self) -> nn.Module:
+        """The norm of the first convolution's response (nothing once it has been folded)."""
+
+    @abstractmethod
+    def stages(self, first_response: Tensor) -> Features:
+        """Return the features that follow from the first convolution's output."""
+
+    def first_response(self, image: Tensor) -> Tensor:
+        """Normalise ``image`` (B, 3, H, W) in [0, 1] and apply the first convolution."""
+        return self.first_convolution(torch.addcmul(self.offset, image, self.scale))
+
+    def forward(self, image: Tensor) -> Features:
+        """``image``: float RGB in [0, 1], (B, 3, H, W), H and W multiples of 16."""
+        return self.stages(self.first_response(image))
+
+
+class ResNetTrunk(Trunk):
+    """Stem and first three stages of a ResNet or ResNeSt."""
+
+    def __init__(self, backbone: str, network: Any, channels: tuple[int, int, int]) -> None:
+        super().__init__(backbone, channels)
+        use_lean_split_attention(network)
+        self.conv1 = network.conv1
+        self.bn1 = network.bn1
+        self.relu = network.relu
+        self.maxpool = network.maxpool
+        self.layer1 = network.layer1
+        self.layer2 = network.layer2
+        self.layer3 = network.layer3
+
+    @property
+    def first_convolution(self) -> nn.Conv2d:
+        # The stem itself, or the first convolution of a deep stem.
+        convolution: Any = self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
+        return convolution
+
+    @property
+    def first_norm(self) -> nn.Module:
+        norm: Any = self.conv1[1] if isinstance(self.conv1, nn.Sequential) else self.bn1
+        return norm
+
+    def stages(self, first_response: Tensor) -> Features:
+        x = first_response
+        if isinstance(self.conv1, nn.Sequential):
+            for layer in self.conv1[1:]:
+                x = layer(x)
+        x = self.maxpool(self.relu(self.bn1(x)))
+        stride4 = self.layer1(x)
+        stride8 = self.layer2(stride4)
+        return Features(stride4, stride8, self.layer3(stride8))
+
+
+class MobileNetV2Trunk(Trunk):
+    """Stem and inverted residual blocks of a MobileNetV2 up to the last at stride 16."""
+
+    ENDS = (3, 6, 13)
+    """Numbers of the blocks that end strides 4, 8 and 16."""
+
+    def __init__(self, backbone: str, network: Any, channels: tuple[int, int, int]) -> None:
+        super().__init__(backbone, channels)
+        self.features = network.features[: self.ENDS[-1] + 1]
+
+    @property
+    def first_convolution(self) -> nn.Conv2d:
+        convolution: Any = self.features[0][0]
+        return convolution
+
+    @property
+    def first_norm(self) -> nn.Module:
+        norm: Any = self.features[0][1]
+        return norm
+
+    def stages(self, first_response: Tensor) -> Features:
+        _, norm, activation = self.features[0]
+        x = activation(norm(first_response))
+        ends = []
+        for number, block in enumerate(self.features[1:], start=1):
+            x = block(x)
+            if number in self.ENDS:
+                ends.append(x)
+        return Features(*ends)
+
+
+@dataclass(frozen=True)
 class Backbone:
-    """How to build a classification network and how wide its stages are."""
+    """How to build a classification network, how wide its stages are, and its trunk."""
 
     build: Callable[[], nn.Module]
     channels: tuple[int, int, int]
     """Channels at strides 4, 8 and 16."""
+    trunk: Callable[[str, nn.Module, tuple[int, int, int]], Trunk] = ResNetTrunk
 
 
 BACKBONES: dict[str, Backbone] = {
+    "mobilenet_v2": Backbone(mobilenet_v2, (24, 32, 96), MobileNetV2Trunk),
     "resnet10_half": Backbone(_resnet10_half, (32, 64, 128)),
     "resnet18_half": Backbone(_resnet18_half, (32, 64, 128)),
     "resnet10": Backbone(_resnet10, (64, 128, 256)),
@@ -87,67 +209,13 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-@dataclass(frozen=True)
-class Features:
-    """Feature maps of an image; the number is the stride."""
+def build_trunk(backbone: str) -> Trunk:
+    """Build the trunk of a backbone with random weights.
 
-    stride4: Tensor
-    stride8: Tensor
-    stride16: Tensor
-
-
-class Trunk(nn.Module):
-    """A backbone from the image to stride 16."""
-
-    scale: Tensor
-    offset: Tensor
-
-    def __init__(self, backbone: str) -> None:
-        super().__init__()
-        if backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone '{backbone}'; known: {', '.join(BACKBONES)}")
-        network: Any = BACKBONES[backbone].build()
-        use_lean_split_attention(network)
-        self.backbone = backbone
-        self.channels = BACKBONES[backbone].channels
-        self.conv1 = network.conv1
-        self.bn1 = network.bn1
-        self.relu = network.relu
-        self.maxpool = network.maxpool
-        self.layer1 = network.layer1
-        self.layer2 = network.layer2
-        self.layer3 = network.layer3
-        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
-        self.register_buffer("scale", 1 / std, persistent=False)
-        self.register_buffer("offset", -mean / std, persistent=False)
-
-    @property
-    def first_convolution(self) -> nn.Conv2d:
-        """The convolution that sees the image: the stem itself, or the first of a deep stem."""
-        convolution: Any = self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
-        return convolution
-
-    @property
-    def first_norm(self) -> nn.Module:
-        """The norm of the first convolution's response (nothing once it has been folded)."""
-        norm: Any = self.conv1[1] if isinstance(self.conv1, nn.Sequential) else self.bn1
-        return norm
-
-    def first_response(self, image: Tensor) -> Tensor:
-        """Normalise ``image`` (B, 3, H, W) in [0, 1] and apply the first convolution."""
-        return self.first_convolution(torch.addcmul(self.offset, image, self.scale))
-
-    def features(self, first_response: Tensor) -> Features:
-        """Return the features that follow from the first convolution's output."""
-        x = first_response
-        if isinstance(self.conv1, nn.Sequential):
-            for layer in self.conv1[1:]:
-                x = layer(x)
-        x = self.maxpool(self.relu(self.bn1(x)))
-        stride4 = self.layer1(x)
-        stride8 = self.layer2(stride4)
-        return Features(stride4, stride8, self.layer3(stride8))
-
-    def forward(self, image: Tensor) -> Features:
-        """``image``: float RGB in [0, 1], (B, 3, H, W), H and W multiples of 16."""
-        return self.features(self.first_response(image))
+    Raises:
+        ValueError: there is no such backbone.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"unknown backbone '{backbone}'; known: {', '.join(BACKBONES)}")
+    entry = BACKBONES[backbone]
+    return entry.trunk(backbone, entry.build(), entry.channels)

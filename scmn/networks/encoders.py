@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.backbones import Features, Trunk
+from scmn.networks.backbones import Features, build_trunk
 from scmn.networks.initialization import keep_variance, spread_keys
 
 
@@ -18,7 +18,7 @@ class QueryEncoder(nn.Module):
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.trunk = Trunk(backbone)
+        self.trunk = build_trunk(backbone)
         self.channels = self.trunk.channels
 
     def forward(self, image: Tensor) -> Features:
@@ -35,7 +35,7 @@ class MemoryEncoder(nn.Module):
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.trunk = Trunk(backbone)
+        self.trunk = build_trunk(backbone)
         self.channels = self.trunk.channels
         self.object_stem = self._mask_stem()
         self.others_stem = self._mask_stem()
@@ -70,7 +70,7 @@ class MemoryEncoder(nn.Module):
         # memory layout.
         by_image = response.unflatten(0, object_masks.shape[:2])
         by_image.add_(self.trunk.first_response(image).unsqueeze(1))
-        return self.trunk.features(response).stride16
+        return self.trunk.stages(response).stride16
 
     def _mask_response(self, masks: Tensor) -> Tensor:
         """Both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2).

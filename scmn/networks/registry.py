@@ -36,7 +36,24 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     "scmn": ModelEntry(SCMN),
+    # For a laptop: trained from ImageNet weights.
     "scmn_small": ModelEntry(
+        SCMN,
+        {
+            "backbone": "mobilenet_v2",
+            "key_dim": 64,
+            "value_dim": 160,
+            "hidden_dim": 96,
+            "decoder_dim": 48,
+            "refinement_dim": 4,
+            "memory_key": "frame",
+            "similarity": "l2",
+        },
+        # Long videos on a laptop: time and memory of a frame are bounded.
+        memory={"max_frames": 3},
+    ),
+    # For experiments: small enough to train from random weights.
+    "scmn_tiny": ModelEntry(
         SCMN,
         {
             "backbone": "resnet10_half",
@@ -47,7 +64,6 @@ MODELS: dict[str, ModelEntry] = {
             "memory_key": "frame",
             "similarity": "l2",
         },
-        # Long videos on a laptop: time and memory of a frame are bounded.
         memory={"max_frames": 3},
     ),
     "stm": ModelEntry(STM),

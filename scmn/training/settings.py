@@ -107,6 +107,8 @@ class DataSettings:
     """Video frames from one annotated frame to the next (YouTube-VOS: 5)."""
     stills: bool = False
     """Use the annotated frames of a video data set as still images."""
+    split_objects: bool = False
+    """static: masks hold classes, whose connected parts are the objects (PASCAL VOC)."""
     exclude: list[str] = field(default_factory=list)
     """Sequences that are held out."""
     curriculum: Optional[list[Any]] = None  # noqa: UP045

@@ -94,7 +94,7 @@ def _source(
 def _images(entry: DataSettings, root: Path, where: str) -> Sequence[LabelledImage] | None:
     """Return the entry's still images, or None if it is a video data set."""
     if entry.kind == "static":
-        return static_images(root)
+        return static_images(root, split_objects=entry.split_objects)
     if entry.kind == "coco":
         if entry.annotations is None:
             raise InputError(f"{where}.annotations is not set: the JSON file of instances")

@@ -15,6 +15,7 @@ from scmn.errors import InputError
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
+from scmn.training.backward_kernels import use_float32_strided_depthwise
 from scmn.training.checkpoint import Checkpoint, read_checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.distributed import Processes, join_processes
@@ -74,6 +75,8 @@ def prepare_network(
 ) -> MemoryNetwork:
     """Make a network ready for training: norms, device, layout, compilation."""
     set_normalization(network, settings.norm, train_affine=settings.train_affine)
+    if device.type == "cpu":
+        use_float32_strided_depthwise(network)
     network = network.to(device).train()
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)
@@ -119,7 +122,7 @@ class Trainer:
             model.name,
             backbone=model.backbone,
             weights=weights if fresh else None,
-            pretrained_backbone=model.pretrained_backbone and fresh and weights is None,
+            pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
             **model.switches,
         )
         if checkpoint is not None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
 import urllib.error
 from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models import ResNet18_Weights, ResNet50_Weights
+from torchvision.models import MobileNet_V2_Weights, ResNet18_Weights, ResNet50_Weights
 
 from scmn.errors import InputError
 from scmn.networks.backbones import Trunk
 
 PRETRAINED_BACKBONES: dict[str, str] = {
+    "mobilenet_v2": MobileNet_V2_Weights.IMAGENET1K_V1.url,
     "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
     "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
     # The address inside the resnest package is dead; its authors' release holds the same file.
@@ -23,35 +26,43 @@ PRETRAINED_BACKBONES: dict[str, str] = {
 """Backbone -> address; the first digits of the SHA-256 end the file's name and are checked."""
 
 
-def load_pretrained_backbones(network: nn.Module) -> None:
+def load_pretrained_backbones(network: nn.Module, file: Path | None = None) -> None:
     """Load ImageNet weights into every :class:`Trunk` of ``network``; stems for masks stay.
 
-    Files are downloaded once into torch.hub's folder (``TORCH_HOME``).
+    Args:
+        network: any network.
+        file: weights for all its trunks (None: each backbone's own, downloaded once into
+            torch.hub's folder, ``TORCH_HOME``).
 
     Raises:
         InputError: there are no weights for a backbone, or they cannot be had.
     """
-    for module in network.modules():
-        if isinstance(module, Trunk):
-            _load_trunk(module)
+    trunks = [module for module in network.modules() if isinstance(module, Trunk)]
+    for trunk in trunks:
+        path = _downloaded(trunk.backbone) if file is None else file
+        _load_trunk(trunk, _read_weights(path), path)
 
 
-def _load_trunk(trunk: Trunk) -> None:
-    if trunk.backbone not in PRETRAINED_BACKBONES:
-        raise InputError(
-            f"no pretrained weights for backbone '{trunk.backbone}'; "
-            f"there are for: {', '.join(PRETRAINED_BACKBONES)}"
-        )
-    state = _download(PRETRAINED_BACKBONES[trunk.backbone])
+def _load_trunk(trunk: Trunk, state: dict[str, torch.Tensor], file: Path) -> None:
     own = trunk.state_dict()
-    missing = [name for name in own if name not in state]
-    if missing:
-        raise InputError(f"pretrained weights of '{trunk.backbone}' lack {', '.join(missing[:3])}")
+    unfit = [n for n, tensor in own.items() if n not in state or state[n].shape != tensor.shape]
+    if unfit:
+        raise InputError(
+            f"{file} does not hold weights of '{trunk.backbone}': "
+            f"{', '.join(unfit[:3])} missing or of another shape"
+        )
     # The file also holds the last stage and the classifier, which the trunk does not have.
     trunk.load_state_dict({name: state[name] for name in own})
 
 
-def _download(address: str) -> dict[str, torch.Tensor]:
+def _downloaded(backbone: str) -> Path:
+    """Return the file of a backbone's weights, downloaded if it is not there yet."""
+    if backbone not in PRETRAINED_BACKBONES:
+        raise InputError(
+            f"no pretrained weights for backbone '{backbone}'; "
+            f"there are for: {', '.join(PRETRAINED_BACKBONES)}"
+        )
+    address = PRETRAINED_BACKBONES[backbone]
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
     if not file.is_file():
         try:
@@ -59,16 +70,34 @@ def _download(address: str) -> dict[str, torch.Tensor]:
             torch.hub.download_url_to_file(address, str(file), _hash_of(file))
         except (urllib.error.URLError, OSError) as error:
             raise InputError(
-                f"cannot download {address} ({error}); put the file there by hand: {file}"
+                f"cannot download {address} ({error}); put the file there by hand: {file}, "
+                "or name one (pretrained_backbone=FILE)"
             ) from error
         except RuntimeError as error:
             raise InputError(f"{address}: {' '.join(str(error).split())}") from error
-    # The file may have been put there by hand, or have been damaged since.
-    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(_hash_of(file)):
-        raise InputError(f"{file} is damaged: its hash is not {_hash_of(file)}...; remove it")
-    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return file
+
+
+def _read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Read a file of tensors; if a hash ends its name, as in torch.hub's files, it is checked."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read pretrained weights {file}: {error.strerror}") from error
+    expected = _hash_of(file)
+    if expected is not None and not hashlib.sha256(content).hexdigest().startswith(expected):
+        raise InputError(f"{file} is damaged: its hash is not {expected}...; remove it")
+    try:
+        state: dict[str, torch.Tensor] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # torch.load raises errors of many kinds for what is no such file
+        raise InputError(
+            f"{file} is not a file of weights: {str(error).splitlines()[0]}"
+        ) from error
     return state
 
 
-def _hash_of(file: Path) -> str:
-    return file.stem.rsplit("-", maxsplit=1)[-1]
+def _hash_of(file: Path) -> str | None:
+    match = re.search(r"-([0-9a-f]{8,})$", file.stem)
+    return None if match is None else match[1]

@@ -17,8 +17,8 @@ from scmn.data.clips.colour import (
     ColourJitter,
     change_colours,
 )
+from scmn.data.clips.displacement import random_spline
 from scmn.data.clips.geometry import AffineRange, random_resized_crop
-from scmn.data.clips.thin_plate_spline import random_displacement
 from scmn.data.clips.warp import FILL_COLOUR, Warp, warp_about
 from tests.data.training_trees import labels_with, noise
 
@@ -99,7 +99,7 @@ def test_crop_lies_in_the_frame(seed: int, size: tuple[int, int]) -> None:
 def test_spline_moves_smoothly_by_its_scale() -> None:
     fields = np.stack(
         [
-            random_displacement((384, 256), scale=0.02, rng=np.random.default_rng(seed))
+            random_spline((384, 256), scale=0.02, rng=np.random.default_rng(seed))
             for seed in range(200)
         ]
     )
@@ -116,7 +116,7 @@ def test_spline_with_equal_moves_is_a_shift() -> None:
         def normal(self, mean: float, scale: float, size: tuple[int, int]) -> np.ndarray:
             return np.full(size, scale)
 
-    field = random_displacement((64, 64), scale=0.1, rng=Equal())  # type: ignore[arg-type]
+    field = random_spline((64, 64), scale=0.1, rng=Equal())  # type: ignore[arg-type]
     np.testing.assert_allclose(field, 6.4, rtol=1e-4)
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scmn.data.clips.blur import MotionBlur
 from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
 from scmn.data.clips.colour import ClipColours, ColourJitter
+from scmn.data.clips.displacement import random_perspective, random_spline
 from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
 from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
 from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
-from scmn.data.clips.thin_plate_spline import random_displacement
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import MAX_OBJECT_ID, object_ids
 from scmn.errors import InputError
@@ -37,11 +38,16 @@ class StaticAugmentation:
     motion: AffineRange = field(
         default_factory=lambda: AffineRange(rotation=20.0, shear=10.0, scale=(0.9, 1.1))
     )
-    """Of each frame. The place of the crop is drawn for each frame too, which moves the object."""
+    """Of each frame."""
+    drift: float | None = None
+    """How far the crop moves from frame to frame along each axis, at most, as a share of its side
+    (None: its place is drawn anew for each frame)."""
     spline: float = 1 / 3
     """Chance of each frame to be warped by a thin-plate spline."""
     spline_scale: float = 0.02
     """Standard deviation of the spline's control points, share of the crop."""
+    perspective: float = 0.0
+    """Largest shift of each frame's corners by a change of perspective, share of the crop."""
     colours: ClipColours = field(
         default_factory=lambda: ClipColours(
             clip=ColourJitter(0.1, 0.05, 0.05, 0.05),
@@ -49,10 +55,15 @@ class StaticAugmentation:
             greyscale=0.05,
         )
     )
+    blur: MotionBlur = field(default_factory=MotionBlur)
     paste: PasteSettings = field(default_factory=PasteSettings)
 
     def __post_init__(self) -> None:
         check_range("scale", self.scale)
+        if self.drift is not None and not 0 <= self.drift <= 1:
+            refuse_setting("drift", self.drift, "a share from 0 to 1, or null")
+        if not 0 <= self.perspective <= 0.4:
+            refuse_setting("perspective", self.perspective, "a share from 0 to 0.4")
         for name in ("flip", "spline"):
             if not 0 <= getattr(self, name) <= 1:
                 refuse_setting(name, getattr(self, name), "a chance from 0 to 1")
@@ -130,8 +141,9 @@ class StaticClips:
         image = reduced(image, min(warp.reduction for warp in plan.warps))
         frames = [plan.frame(image, frame) for frame in range(self.settings.frames)]
         targets = choose_targets(plan.first_labels, self.settings, rng)
+        images = self.augmentation.colours.change([picture for picture, _ in frames], rng)
         return DrawnClip(
-            images=self.augmentation.colours.change([picture for picture, _ in frames], rng),
+            images=[self.augmentation.blur.apply(image, rng) for image in images],
             labels=[number_targets(moved, targets) for _, moved in frames],
             objects=len(targets),
             source=described(f"{self.name}: {own.name}", cutouts),
@@ -159,20 +171,32 @@ class StaticClips:
         middle = np.array([size[1], size[0]]) / 2
         # At scale 1 the image fills the crop; what is left over on each side is room to move.
         room = np.maximum(fit * np.array([source_size[1], source_size[0]]) / 2 - middle, 0)
-        warps = []
-        for _ in range(self.settings.frames):
-            displacement = None
-            if rng.random() < augmentation.spline:
-                scale = augmentation.spline_scale
-                displacement = random_displacement(size, scale=scale, rng=rng)
+        warps: list[Warp] = []
+        place = rng.uniform(-room, room)
+        for frame in range(self.settings.frames):
+            if frame and augmentation.drift is None:
+                place = rng.uniform(-room, room)
+            elif frame and augmentation.drift is not None:
+                step = rng.uniform(-augmentation.drift, augmentation.drift, 2) * [size[1], size[0]]
+                place = np.clip(place + step, -room, room)
             warps.append(
                 warp_about(
                     augmentation.motion.draw(rng) @ base,
                     source_centre=np.array([source_size[1], source_size[0]]) / 2,
-                    crop_centre=middle + rng.uniform(-room, room),
+                    crop_centre=middle + place,
                     source_size=source_size,
                     size=size,
-                    displacement=displacement,
+                    displacement=self._displacement(rng),
                 )
             )
         return warps
+
+    def _displacement(self, rng: np.random.Generator) -> np.ndarray | None:
+        """Draw what a frame deviates from an affine warp; None if it does not."""
+        augmentation, size = self.augmentation, self.settings.size
+        parts = []
+        if rng.random() < augmentation.spline:
+            parts.append(random_spline(size, scale=augmentation.spline_scale, rng=rng))
+        if augmentation.perspective:
+            parts.append(random_perspective(size, shift=augmentation.perspective, rng=rng))
+        return sum(parts[1:], start=parts[0]) if parts else None

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from scmn.data.images import read_image
-from scmn.data.masks import MAX_GREY_ID, VOID, check_size, read_label_map
+from scmn.data.masks import MAX_GREY_ID, MAX_OBJECT_ID, VOID, check_size, object_ids, read_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
 GREY_THRESHOLD = 128
 """From this value on, a pixel of a grey mask belongs to the object."""
+SMALLEST_PART = 0.002
+"""Share of the image below which a connected part is no object of its own."""
 
 
 class LabelledImage(Protocol):
@@ -41,6 +44,8 @@ class StaticImage:
     mask_path: Path
     merge_objects: bool = False
     """Every id above 0 is the one object 1."""
+    split_objects: bool = False
+    """The mask's ids are classes: each connected part is an object of its own."""
 
     @property
     def name(self) -> str:
@@ -53,7 +58,29 @@ class StaticImage:
         check_size(labels, image.shape[:2], self.mask_path)
         if self.merge_objects:
             labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
+        if self.split_objects:
+            labels = connected_objects(labels)
         return image, labels
+
+
+def connected_objects(labels: np.ndarray) -> np.ndarray:
+    """Return a label map, uint8 (H, W), with an id for each connected part of each class.
+
+    Ids are 1..254 from the largest part down. Parts below ``SMALLEST_PART`` of the image, which are
+    mostly what an occluder left of another part, become void.
+    """
+    split = np.where(labels == VOID, np.uint8(VOID), np.uint8(0))
+    parts: list[tuple[int, np.ndarray]] = []
+    for label in object_ids(labels):
+        count, components, stats, _ = cv2.connectedComponentsWithStats(
+            (labels == label).view(np.uint8)
+        )
+        parts += [(int(stats[n, cv2.CC_STAT_AREA]), components == n) for n in range(1, count)]
+    parts.sort(key=lambda part: -part[0])
+    for number, (area, part) in enumerate(parts, start=1):
+        kept = area >= SMALLEST_PART * labels.size and number <= MAX_OBJECT_ID
+        split[part] = number if kept else VOID
+    return split
 
 
 def images_of_videos(sequences: Iterable[VideoSequence], *, every: int = 1) -> list[StaticImage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from scmn.data.clips.static_images import StaticImage
@@ -20,16 +21,25 @@ _IMAGE_ENDING, _MASK_ENDING = "_im", "_gt"
 _JPEG = (".jpg", ".jpeg")
 
 
-def static_images(root: Path) -> tuple[StaticImage, ...]:
+def static_images(root: Path, *, split_objects: bool = False) -> tuple[StaticImage, ...]:
     """Return the images in ``root`` that have masks, in natural order of their names.
 
     The layout is recognised: two folders (``images`` and ``masks``, ECSSD's ``ground_truth_mask``,
     DUTS's ``*-Image`` and ``*-Mask``), JPEGs with PNGs side by side, in one folder or in a folder
     for each class (FSS-1000), or the endings ``_im`` and ``_gt`` (BIG, HRSOD).
 
+    With ``split_objects`` masks hold classes, whose connected parts are the objects (PASCAL VOC).
+
     Raises InputError if the folder is missing, has none of the layouts, or holds an image without
     a mask or a mask without an image.
     """
+    images = _labelled_images(root)
+    return (
+        tuple(replace(image, split_objects=True) for image in images) if split_objects else images
+    )
+
+
+def _labelled_images(root: Path) -> tuple[StaticImage, ...]:
     require_folder(root, LAYOUT)
     folders = _two_folders(root)
     if folders is not None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from scmn.data.clips.blur import MotionBlur
 from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
 from scmn.data.clips.colour import ClipColours, ColourJitter
 from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
@@ -62,6 +63,7 @@ class VideoAugmentation:
             greyscale=0.05,
         )
     )
+    blur: MotionBlur = field(default_factory=MotionBlur)
     paste: PasteSettings = field(default_factory=PasteSettings)
     """Objects of still images that join the clip, where ``VideoClips`` is given such images."""
 
@@ -142,8 +144,9 @@ class VideoClips:
         for cutout in plan.cutouts:
             for place, (image, labels) in enumerate(frames):
                 cutout.paste(image, labels, place)
+        images = self.augmentation.colours.change([image for image, _ in frames], rng)
         return DrawnClip(
-            images=self.augmentation.colours.change([image for image, _ in frames], rng),
+            images=[self.augmentation.blur.apply(image, rng) for image in images],
             labels=[number_targets(labels, targets) for _, labels in frames],
             objects=len(targets),
             source=described(
