@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 
 class _Float32Conv2d(nn.Conv2d):
-    """A convolution that computes in float32 whatever autocast says."""
+    """A convolution that trains in float32 whatever autocast says."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.training:  # there is no gradient to compute, and validation converts weights
+            return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
 
