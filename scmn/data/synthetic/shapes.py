@@ -1,6 +1,6 @@
 """Silhouettes: free-form outlines drawn as masks, and their distance and relief.
 
-A silhouette lives on a square sheet; local coordinates run from -1 to 1 over it, y downwards.
+A silhouette is drawn on a square sheet; local coordinates run from -1 to 1 over it, y downwards.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_DRAWN = 256  # the sheet on which outlines are drawn, whatever the size asked for
-_REACH = 0.82  # the furthest point of a silhouette: what is left is room for bending
+_DRAWN = 256  # pixels of the sheet on which outlines are drawn, whatever the final size
+_REACH = 0.82  # furthest point of a silhouette; the rest of the sheet is room for bending
 _SUBPIXEL_BITS = 4
 
 DISTANCE_STEPS = 8.0
-"""Grey levels of ``Form.distance`` per pixel."""
+"""Grey levels per pixel of the distance that ``make_form`` returns."""
 ON_EDGE = 128
-"""``Form.distance`` on the outline."""
+"""Grey level of the outline itself."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,6 @@ class Silhouette:
     """(K, 3): x, y, radius in local coordinates."""
     wheels: np.ndarray
     """(K, 3), the same."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What the renderer needs of a silhouette, on a sheet of S x S pixels."""
-
-    distance: np.ndarray
-    """uint8 (S, S): ON_EDGE + DISTANCE_STEPS * (pixels to the outline, positive inside)."""
-    normals: np.ndarray
-    """uint8 (S, S, 2): x and y of the surface's normal, 128 + 127 * value."""
 
 
 class _Canvas:
@@ -217,13 +207,13 @@ OUTLINES: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
     "figure": _figure,
 }
 RIGID = frozenset({"car"})
-"""Outlines of things that turn and grow but do not bend."""
+"""Outlines of objects that turn and grow but do not bend."""
 UPRIGHT = frozenset({"car", "quadruped", "figure", "bird"})
-"""Outlines that have an upper side."""
+"""Outlines of objects that sway but do not turn over."""
 
 
 def draw_silhouette(rng: np.random.Generator, outline: str) -> Silhouette:
-    """Draw one silhouette of a kind in ``OUTLINES``."""
+    """Draw one silhouette with an outline in ``OUTLINES``."""
     canvas = _Canvas()
     OUTLINES[outline](canvas, rng)
     eyes, wheels = np.reshape(canvas.eyes, (-1, 3)), np.reshape(canvas.wheels, (-1, 3))
@@ -236,7 +226,7 @@ def draw_silhouette(rng: np.random.Generator, outline: str) -> Silhouette:
 def vary_silhouette(
     silhouette: Silhouette, rng: np.random.Generator, *, strength: float = 0.04
 ) -> Silhouette:
-    """Return a sibling of a silhouette: every point moved smoothly by about ``strength``."""
+    """Return a look-alike: every point is moved smoothly by about ``strength``."""
     shifts = rng.normal(0, strength * _DRAWN / 2, (4, 4, 2)).astype(np.float32)
     shifts = cv2.resize(shifts, (_DRAWN, _DRAWN), interpolation=cv2.INTER_CUBIC)
     grid = np.arange(_DRAWN, dtype=np.float32)
@@ -244,7 +234,7 @@ def vary_silhouette(
     warped = cv2.remap(silhouette.mask, map_x, map_y, cv2.INTER_LINEAR)
 
     def follow(marks: np.ndarray) -> np.ndarray:
-        # The shift is smooth: at the mark it is what it is where the mark comes from.
+        # The shift is smooth, so its value at the mark serves for the inverse too.
         column, row = ((marks[:, :2] + 1) * (_DRAWN / 2)).astype(int).T
         moved = marks.copy()
         moved[:, :2] -= shifts[row, column] * (2 / _DRAWN)
@@ -272,8 +262,12 @@ def _tidy(silhouette: Silhouette, *, rounding: float) -> Silhouette:
     return Silhouette(np.where(fitted > 127, 255, 0).astype(np.uint8), eyes, wheels)
 
 
-def make_form(silhouette: Silhouette, size: int) -> Form:
-    """Turn a silhouette into a form on a sheet of ``size`` x ``size`` pixels."""
+def make_form(silhouette: Silhouette, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what rendering needs of a silhouette, on a sheet of S x S pixels (S is ``size``).
+
+    - Distance, uint8 (S, S): ON_EDGE + DISTANCE_STEPS * (pixels to the outline, positive inside).
+    - Normals of the surface, uint8 (S, S, 2): 128 + 127 * x or y.
+    """
     # A blur keeps straight outlines where they are and hides the steps of the drawn mask.
     soft = cv2.GaussianBlur(silhouette.mask.astype(np.float32) / 255, (0, 0), 1.6)
     inside = (soft > 0.5).astype(np.uint8)
@@ -283,7 +277,7 @@ def make_form(silhouette: Silhouette, size: int) -> Form:
     distance = cv2.GaussianBlur(distance, (0, 0), 1.2)
     pixels = cv2.resize(distance, (size, size), interpolation=cv2.INTER_LINEAR) * (size / _DRAWN)
     steps = np.clip(np.round(pixels * DISTANCE_STEPS + ON_EDGE), 0, 255).astype(np.uint8)
-    return Form(steps, _inflate(soft, size))
+    return steps, _inflate(soft, size)
 
 
 def _inflate(soft: np.ndarray, size: int) -> np.ndarray:
