@@ -141,5 +141,6 @@ def _paint_member(
     radius = family.radius * float(np.exp(rng.normal(0, 0.06)))
     size = max(16, round(2 * radius * unit * _SHEET_MARGIN))
     liveliness = 0.0 if rigid else settings.deformation * rng.uniform(0.4, 1.0)
-    sheet = paint_sheet(family.surface.draw(rng, (size, size)), silhouette)
+    colours = family.surface.draw(rng, (size, size))
+    sheet = paint_sheet(colours, silhouette, wheels=family.outline == "car")
     return Member(part, family, radius, sheet, draw_bending(rng, strength=liveliness))

@@ -11,11 +11,14 @@ import numpy as np
 from scmn.data.synthetic.motion import Bending, Path
 from scmn.data.synthetic.shapes import DISTANCE_STEPS, ON_EDGE, Silhouette, make_form
 
-_CELL = (2, 8)  # least and most pixels between the points at which bending is computed
+_CELL = (2, 8)  # range of pixels between the points at which bending is computed
 _EDGE = 8.0  # pixels around a silhouette that its soft or blurred edge may cover
 _SHADOW_SCALE = 4
 _LIFT = 1.08  # surfaces that face the viewer are a little lighter than their colour
 _MAX_BLUR = 11.0  # pixels
+# Outer and inner colour, and the radius of the inner disc relative to the outer one.
+_EYE = ((245, 242, 235), (22, 20, 26), 0.55)
+_WHEEL = ((38, 38, 42), (172, 174, 178), 0.5)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Light:
     """One distant light source."""
 
     direction: np.ndarray
-    """(2,): towards the light, in the frame; the higher the light stands, the shorter."""
+    """(2,): towards the light, in the frame; the higher the light, the shorter."""
     contrast: float
     """Difference between the lit and the dark side, as a fraction of the colour."""
     shadow: float
@@ -47,18 +50,19 @@ class Sheet:
         return np.array(box) / self.pixels.shape[0] * 2 - 1
 
 
-def paint_sheet(colours: np.ndarray, silhouette: Silhouette) -> Sheet:
-    """Cut a silhouette out of a surface, uint8 (S, S, 3), with darker edges, eyes and wheels."""
+def paint_sheet(colours: np.ndarray, silhouette: Silhouette, *, wheels: bool) -> Sheet:
+    """Cut a silhouette out of a surface, uint8 (S, S, 3), with darker edges and its marks.
+
+    The marks are drawn as ``wheels`` or, otherwise, as eyes.
+    """
     distance, normals = make_form(silhouette, colours.shape[0])
     inside = np.clip((distance.astype(np.float32) - ON_EDGE) / (255 - ON_EDGE), 0, 1)
     shade = np.float32(0.8) + np.float32(0.2) * np.sqrt(inside)
     shaded = np.clip(colours * shade[..., None], 0, 255).astype(np.uint8)
-    for eye in silhouette.eyes:
-        _draw_disc(shaded, eye, 1.0, (245, 242, 235))
-        _draw_disc(shaded, eye, 0.55, (22, 20, 26))
-    for wheel in silhouette.wheels:
-        _draw_disc(shaded, wheel, 1.0, (38, 38, 42))
-        _draw_disc(shaded, wheel, 0.5, (172, 174, 178))
+    outer, inner, scale = _WHEEL if wheels else _EYE
+    for mark in silhouette.marks:
+        _draw_disc(shaded, mark, 1.0, outer)
+        _draw_disc(shaded, mark, scale, inner)
     return Sheet(np.ascontiguousarray(np.dstack([shaded, distance])), normals)
 
 

@@ -23,14 +23,12 @@ ON_EDGE = 128
 
 @dataclass(frozen=True)
 class Silhouette:
-    """An outline, and where its eyes or wheels are."""
+    """An outline and its marks: the eye of an animal or the wheels of a car."""
 
     mask: np.ndarray
-    """uint8 (256, 256), 0 or 255, one piece."""
-    eyes: np.ndarray
+    """uint8 (256, 256), 0 or 255, one connected region."""
+    marks: np.ndarray
     """(K, 3): x, y, radius in local coordinates."""
-    wheels: np.ndarray
-    """(K, 3), the same."""
 
 
 class _Canvas:
@@ -38,8 +36,7 @@ class _Canvas:
 
     def __init__(self) -> None:
         self.mask = np.zeros((_DRAWN, _DRAWN), np.uint8)
-        self.eyes: list[tuple[float, float, float]] = []
-        self.wheels: list[tuple[float, float, float]] = []
+        self.marks: list[tuple[float, float, float]] = []
 
     def polygon(self, points: np.ndarray, *, value: int = 255) -> None:
         """Fill a polygon (K, 2) of x, y; ``value`` 0 cuts it out."""
@@ -113,7 +110,7 @@ def _fish(canvas: _Canvas, rng: np.random.Generator) -> None:
     depth = rng.uniform(0.2, 0.36)
     profile = depth * np.array([0.45, 0.85, 1.0, 0.95, 0.75, 0.45, 0.2])
     canvas.limb(np.column_stack([along, np.zeros(7)]), profile)
-    canvas.eyes.append((-0.56, -0.22 * depth, 0.2 * depth))
+    canvas.marks.append((-0.56, -0.22 * depth, 0.2 * depth))
     tail = rng.uniform(0.2, 0.36)
     canvas.polygon(np.array([[0.36, 0.0], [0.8, -tail], [0.68, 0.0], [0.8, tail]]))
     fin = rng.uniform(0.08, 0.24)
@@ -138,7 +135,7 @@ def _quadruped(canvas: _Canvas, rng: np.random.Generator) -> None:
     head = np.array([-0.62, -rise])
     neck = np.array([[-0.38, -0.05], [-0.52, -rise * 0.6], head])
     canvas.limb(neck, np.array([0.16, 0.12, 0.15]))
-    canvas.eyes.append((head[0] - 0.02, head[1] - 0.02, 0.045))
+    canvas.marks.append((head[0] - 0.02, head[1] - 0.02, 0.045))
     canvas.limb(head + np.array([[0.0, 0.0], [-0.14, 0.05]]), np.array([0.13, 0.08]))
     canvas.limb(head + np.array([[0.0, 0.0], [0.08, -0.2]]), np.array([0.06, 0.03]))
     lift = rng.uniform(-0.35, 0.25)
@@ -151,7 +148,7 @@ def _bird(canvas: _Canvas, rng: np.random.Generator) -> None:
         np.array([0.14, 0.25, 0.15, 0.07]),
     )
     canvas.limb(np.array([[-0.44, -0.2], [-0.5, -0.28]]), np.array([0.14, 0.15]))
-    canvas.eyes.append((-0.53, -0.3, 0.045))
+    canvas.marks.append((-0.53, -0.3, 0.045))
     canvas.polygon(np.array([[-0.6, -0.36], [-0.82, -0.24], [-0.58, -0.18]]))
     span, sweep = rng.uniform(0.5, 0.78), rng.uniform(0.1, 0.5)
     wing = np.array([[-0.2, 0.0], [0.05, -span * 0.6], [sweep, -span]])
@@ -166,7 +163,7 @@ def _car(canvas: _Canvas, rng: np.random.Generator) -> None:
     canvas.polygon(np.array([*nose, *tail]))
     for wheel in (-0.46, 0.46):
         canvas.limb(np.array([[wheel, 0.22], [wheel + 0.01, 0.22]]), np.full(2, 0.16))
-        canvas.wheels.append((wheel, 0.22, 0.15))
+        canvas.marks.append((wheel, 0.22, 0.15))
 
 
 def _sprawler(canvas: _Canvas, rng: np.random.Generator) -> None:
@@ -216,11 +213,10 @@ def draw_silhouette(rng: np.random.Generator, outline: str) -> Silhouette:
     """Draw one silhouette with an outline in ``OUTLINES``."""
     canvas = _Canvas()
     OUTLINES[outline](canvas, rng)
-    eyes, wheels = np.reshape(canvas.eyes, (-1, 3)), np.reshape(canvas.wheels, (-1, 3))
+    mask, marks = canvas.mask, np.reshape(canvas.marks, (-1, 3))
     if rng.random() < 0.5:
-        mirror = np.array([-1.0, 1.0, 1.0])
-        canvas.mask, eyes, wheels = cv2.flip(canvas.mask, 1), eyes * mirror, wheels * mirror
-    return _tidy(Silhouette(canvas.mask, eyes, wheels), rounding=rng.uniform(2.0, 5.0))
+        mask, marks = cv2.flip(mask, 1), marks * [-1.0, 1.0, 1.0]
+    return _tidy(Silhouette(mask, marks), rounding=rng.uniform(2.0, 5.0))
 
 
 def vary_silhouette(
@@ -232,20 +228,15 @@ def vary_silhouette(
     grid = np.arange(_DRAWN, dtype=np.float32)
     map_x, map_y = grid[None] + shifts[..., 0], grid[:, None] + shifts[..., 1]
     warped = cv2.remap(silhouette.mask, map_x, map_y, cv2.INTER_LINEAR)
-
-    def follow(marks: np.ndarray) -> np.ndarray:
-        # The shift is smooth, so its value at the mark serves for the inverse too.
-        column, row = ((marks[:, :2] + 1) * (_DRAWN / 2)).astype(int).T
-        moved = marks.copy()
-        moved[:, :2] -= shifts[row, column] * (2 / _DRAWN)
-        return moved
-
-    moved = Silhouette(warped, follow(silhouette.eyes), follow(silhouette.wheels))
-    return _tidy(moved, rounding=1.5)
+    # The shift is smooth, so that its value at a mark serves for the inverse as well.
+    marks = silhouette.marks.copy()
+    column, row = ((marks[:, :2] + 1) * (_DRAWN / 2)).astype(int).T
+    marks[:, :2] -= shifts[row, column] * (2 / _DRAWN)
+    return _tidy(Silhouette(warped, marks), rounding=1.5)
 
 
 def _tidy(silhouette: Silhouette, *, rounding: float) -> Silhouette:
-    """Round corners and joints, keep the largest piece, centre it and fit it to the sheet."""
+    """Round corners and joints, keep the largest region, centre it and fit it to the sheet."""
     soft = cv2.GaussianBlur(silhouette.mask, (0, 0), rounding)
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats((soft > 127).astype(np.uint8))
     largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
@@ -258,8 +249,8 @@ def _tidy(silhouette: Silhouette, *, rounding: float) -> Silhouette:
     matrix = np.column_stack([scale * np.eye(2), centre - scale * middle])
     fitted = cv2.warpAffine(single, matrix, (_DRAWN, _DRAWN), flags=cv2.INTER_LINEAR)
     offset = np.array([*(middle + 0.5) * (2 / _DRAWN) - 1, 0.0])
-    eyes, wheels = ((marks - offset) * scale for marks in (silhouette.eyes, silhouette.wheels))
-    return Silhouette(np.where(fitted > 127, 255, 0).astype(np.uint8), eyes, wheels)
+    marks = (silhouette.marks - offset) * scale
+    return Silhouette(np.where(fitted > 127, 255, 0).astype(np.uint8), marks)
 
 
 def make_form(silhouette: Silhouette, size: int) -> tuple[np.ndarray, np.ndarray]:
