@@ -21,7 +21,7 @@ from scmn.data.synthetic.synthetic_settings import SyntheticSettings
 from scmn.data.synthetic.textures import Surface, draw_surface
 
 Streams = Callable[..., np.random.Generator]
-"""``streams(part, place=0)`` returns the random numbers for one named part of a sequence."""
+"""``streams(part, index=0)`` returns the random numbers for one named part of a sequence."""
 
 _SHEET_MARGIN = 1.15  # sheets are painted larger than first shown, as objects may grow
 _MAX_RADIUS = 0.62
@@ -72,14 +72,14 @@ def draw_cast(
     parts = _draw_parts(settings, streams("parts"))
     crowd = sum(not part.occluder for part in parts)
     members: list[Member] = []
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         if part.look_alike_of is None:
-            rng = streams("family", place)
+            rng = streams("family", index)
             radius_scale = max(1.0, crowd / 3) ** 0.35
-            family = _draw_family(settings, rng, palette, part, place, radius_scale)
+            family = _draw_family(settings, rng, palette, part, index, radius_scale)
         else:
             family = members[part.look_alike_of].family
-        members.append(_paint_member(settings, streams("member", place), family, part, unit))
+        members.append(_paint_member(settings, streams("member", index), family, part, unit))
     return members
 
 
@@ -92,13 +92,13 @@ def _draw_parts(settings: SyntheticSettings, rng: np.random.Generator) -> list[P
     late = sorted([False, *(rng.random(objects - 1) < settings.late_objects)])
     leaves = rng.random(objects) < settings.out_of_view
     parts = []
-    for place in range(objects + distractors):
-        alike = place > 0 and rng.random() < settings.look_alikes
-        look_alike_of = int(rng.integers(0, min(place, objects))) if alike else None
-        if place < objects:
-            is_late = bool(late[place])
-            is_leaving = bool(leaves[place]) and not is_late
-            parts.append(Part(place + 1, False, look_alike_of, is_late, is_leaving))
+    for index in range(objects + distractors):
+        alike = index > 0 and rng.random() < settings.look_alikes
+        look_alike_of = int(rng.integers(0, min(index, objects))) if alike else None
+        if index < objects:
+            is_late = bool(late[index])
+            is_leaving = bool(leaves[index]) and not is_late
+            parts.append(Part(index + 1, False, look_alike_of, is_late, is_leaving))
         else:
             parts.append(Part(look_alike_of=look_alike_of))
     return parts + [Part(occluder=True)] * occluders
@@ -109,7 +109,7 @@ def _draw_family(
     rng: np.random.Generator,
     palette: Palette,
     part: Part,
-    place: int,
+    index: int,
     radius_scale: float,
 ) -> Family:
     outline = str(rng.choice(_OCCLUDER_OUTLINES if part.occluder else list(OUTLINES)))
@@ -122,7 +122,7 @@ def _draw_family(
         needed = 1.5 * settings.minimum_area * (16 / 9) / (4 * filled)
         radius = min(max(radius, float(np.sqrt(needed))), _MAX_RADIUS)
     camouflaged = rng.random() < settings.camouflage
-    ramps = palette.camouflage_ramps(rng) if camouflaged else palette.object_ramps(rng, place)
+    ramps = palette.camouflage_ramps(rng) if camouflaged else palette.object_ramps(rng, index)
     surface = draw_surface(rng, ramps)
     return Family(outline, silhouette, surface, radius, float(rng.choice([0.0, 40.0, 90.0])))
 

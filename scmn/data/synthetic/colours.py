@@ -76,9 +76,9 @@ class Palette:
         hue = self.hue + self.hue_spread * rng.uniform(-1.0, 1.0)
         return ramp((float(low), float(high)), self.chroma * rng.uniform(0.5, 1.3), hue)
 
-    def object_ramps(self, rng: np.random.Generator, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the main and the second ramp of the ``place``-th object, uint8 (256, 3) each."""
-        hue = self.accents[place % len(self.accents)] + rng.uniform(-14.0, 14.0)
+    def object_ramps(self, rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the main and the second ramp of the ``index``-th object, uint8 (256, 3) each."""
+        hue = self.accents[index % len(self.accents)] + rng.uniform(-14.0, 14.0)
         middle = rng.uniform(0.45, 0.8)
         chroma = rng.uniform(0.07, 0.19)
         main = ramp((middle - 0.24, min(middle + 0.2, 0.95)), chroma, hue)

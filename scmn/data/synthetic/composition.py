@@ -30,13 +30,13 @@ _PAN_REACH = np.array([0.32, 0.14])
 _BACKGROUND_MARGIN = 1.12  # for zoom, roll and shake
 
 
-def random_stream(seed: int, number: int, part: str, place: int = 0) -> np.random.Generator:
+def random_stream(seed: int, number: int, part: str, index: int = 0) -> np.random.Generator:
     """Return the random numbers for one part of a sequence, independent of those for the others."""
-    return np.random.default_rng([seed, number, zlib.crc32(part.encode()), place])
+    return np.random.default_rng([seed, number, zlib.crc32(part.encode()), index])
 
 
 def compose(settings: SyntheticSettings, streams: Streams) -> Scene:
-    """Draw a scene from the random numbers that ``streams(part, place)`` returns.
+    """Draw a scene from the random numbers that ``streams(part, index)`` returns.
 
     Raises InputError if no placement shows every object with the minimum area.
     """
@@ -74,8 +74,8 @@ def compose(settings: SyntheticSettings, streams: Streams) -> Scene:
     )
 
 
-def _recast(streams: Streams, number: int, part: str, place: int = 0) -> np.random.Generator:
-    return streams(f"{part}, recast {number}", place)
+def _recast(streams: Streams, number: int, part: str, index: int = 0) -> np.random.Generator:
+    return streams(f"{part}, recast {number}", index)
 
 
 def _draw_light(rng: np.random.Generator) -> Light:

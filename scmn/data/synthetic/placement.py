@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,18 +28,18 @@ def place_cast(
 
     Occluders are in front, the others in any order. ``half_frame`` (2,) is in units.
     """
-    paths = _Paths(settings, rng, cast, half_frame).draw()
+    paths = _Paths(settings.frames, rng, cast, half_frame).draw()
     depths = rng.random(len(cast)) + [member.part.occluder for member in cast]
     placed = []
-    for place in np.argsort(depths):
-        member = cast[int(place)]
+    for index in np.argsort(depths):
+        member = cast[int(index)]
         front = member.part.occluder
         placed.append(
             MovingObject(
                 object_id=member.part.object_id,
                 radius=member.radius,
                 sheet=member.sheet,
-                path=paths[int(place)],
+                path=paths[int(index)],
                 bending=member.bending,
                 gloss=member.family.gloss,
                 height=float(rng.uniform(0.05, 0.09) if front else rng.uniform(0.015, 0.045)),
@@ -48,28 +49,23 @@ def place_cast(
     return tuple(placed)
 
 
+@dataclass
 class _Paths:
-    """The paths of one cast, drawn from one stream of random numbers."""
+    """Draws the paths of one cast from one stream of random numbers."""
 
-    def __init__(
-        self,
-        settings: SyntheticSettings,
-        rng: np.random.Generator,
-        cast: Sequence[Member],
-        half_frame: np.ndarray,
-    ) -> None:
-        self.frames = settings.frames
-        self.rng = rng
-        self.cast = cast
-        self.half_frame = half_frame
-        self.anchors: list[np.ndarray] = []
+    frames: int
+    rng: np.random.Generator
+    cast: Sequence[Member]
+    half_frame: np.ndarray
+    anchors: list[np.ndarray] = field(default_factory=list)
+    """Place of each object at frame 0."""
 
     def draw(self) -> list[Path]:
         for member in self.cast:
             self.anchors.append(self._anchor(member))
         return [
-            self._cross() if member.part.occluder else self._stay(place)
-            for place, member in enumerate(self.cast)
+            self._cross() if member.part.occluder else self._stay(index)
+            for index, member in enumerate(self.cast)
         ]
 
     def _anchor(self, member: Member) -> np.ndarray:
@@ -93,16 +89,16 @@ class _Paths:
         ]
         return min([0.25, *gaps])
 
-    def _stay(self, place: int) -> Path:
+    def _stay(self, index: int) -> Path:
         """Wander about in view, with a way out of it or to another object in between."""
         rng = self.rng
-        upright = self.cast[place].family.outline in UPRIGHT
+        upright = self.cast[index].family.outline in UPRIGHT
         liveliness = rng.choice([0.5, 1.0, 1.6])
         amplitudes = (0.2 * liveliness, 0.1 * liveliness, 0.12 if upright else 0.35, 0.13)
         return Path(
-            anchor=self.anchors[place],
+            anchor=self.anchors[index],
             wander=draw_wander(rng, amplitudes),
-            excursion=self._excursion(place),
+            excursion=self._excursion(index),
             limits=self.half_frame + 0.1,
             angle=float(rng.normal(0, 0.08) if upright else rng.uniform(-0.6, 0.6)),
             spin=0.0 if upright else float(rng.choice([0.0, 0.0, 0.035, -0.035]) * rng.random()),
@@ -122,26 +118,26 @@ class _Paths:
             angle=float(rng.uniform(-np.pi, np.pi)),
         )
 
-    def _excursion(self, place: int) -> Excursion | None:
-        rng, frames, part = self.rng, self.frames, self.cast[place].part
+    def _excursion(self, index: int) -> Excursion | None:
+        rng, frames, part = self.rng, self.frames, self.cast[index].part
         if part.late:
             ramp = min(max(0.3 * frames, 2.0), 24.0)
             come_back = rng.uniform(0.3, 0.6) * frames + ramp * 0.5
             # It has left before frame 0.
-            return Excursion(self._way_out(place), -2 * ramp, min(come_back, frames - 1.0), ramp)
+            return Excursion(self._way_out(index), -2 * ramp, min(come_back, frames - 1.0), ramp)
         if frames < _EVENT_FRAMES:
             return None
         if part.leaves:
             ramp = min(max(0.28 * frames, 4.0), 24.0)
             leave = rng.uniform(0.02, 0.2) * frames
             come_back = min(leave + 2 * ramp + rng.uniform(0.05, 0.25) * frames, 0.95 * frames)
-            return Excursion(self._way_out(place), leave, come_back, ramp)
-        return self._visit(place)
+            return Excursion(self._way_out(index), leave, come_back, ramp)
+        return self._visit(index)
 
-    def _visit(self, place: int) -> Excursion | None:
+    def _visit(self, index: int) -> Excursion | None:
         """Sometimes, and mostly if there is a look-alike, go to another object or past it."""
-        rng, family = self.rng, self.cast[place].family
-        others = [k for k in range(len(self.cast)) if k != place]
+        rng, family = self.rng, self.cast[index].family
+        others = [k for k in range(len(self.cast)) if k != index]
         alike = [k for k in others if self.cast[k].family is family]
         goals = alike or [k for k in others if self.cast[k].part.object_id]
         if not goals or rng.random() >= (0.6 if alike else 0.3):
@@ -152,12 +148,12 @@ class _Paths:
         stays = rng.random() < 0.5
         come_back = math.inf if stays else leave + ramp * rng.uniform(2.0, 3.0)
         return Excursion(
-            (goal - self.anchors[place]) * rng.uniform(0.8, 1.2), leave, come_back, ramp
+            (goal - self.anchors[index]) * rng.uniform(0.8, 1.2), leave, come_back, ramp
         )
 
-    def _way_out(self, place: int) -> np.ndarray:
+    def _way_out(self, index: int) -> np.ndarray:
         """Return the offset that takes an object out of view by the nearer side."""
-        anchor = self.anchors[place]
-        outside = self.half_frame[0] * 1.06 + 1.05 * self.cast[place].radius + 0.12
+        anchor = self.anchors[index]
+        outside = self.half_frame[0] * 1.06 + 1.05 * self.cast[index].radius + 0.12
         side = math.copysign(1.0, anchor[0])
         return np.array([side * outside - anchor[0], self.rng.uniform(-0.1, 0.1)])
