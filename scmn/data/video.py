@@ -41,8 +41,8 @@ class VideoFile:
             first frame.
         name: of the sequence; the file's stem by default.
 
-    ``len(video)`` is the number of frames and ``video.frame_rate`` a Fraction, frames/s. Frames
-    are rotated as the file demands, in steps of 90 degrees; non-square pixels are not resampled.
+    ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s. Frames
+    are rotated by the quarter turns in the file's metadata; non-square pixels are not resampled.
 
     Raises InputError if the file is missing, is not a video or has no frame, or if a mask cannot
     be read, has no object or matches no frame.

@@ -144,7 +144,7 @@ def _bumps(
     radius: tuple[float, float],
     round_only: bool = False,
 ) -> np.ndarray:
-    """Return the coverage of scattered smooth shapes, float32 (H, W); ``radius`` per height."""
+    """Return the coverage of random smooth shapes, float32 (H, W); radii relative to the height."""
     height, width = size
     mask = np.zeros(size, np.uint8)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)

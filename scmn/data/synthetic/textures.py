@@ -164,7 +164,7 @@ def _checks(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -
     _, across = _turned(surface, size)
     second = _wave(across * np.float32(surface.cells / 2))
     sharpness = size[0] / surface.cells / 4
-    # Half-tones where only one of the two bands is, as in woven cloth.
+    # Half-tones where only one band covers the pixel, as in woven cloth.
     return 0.5 * (soft_step(first, sharpness=sharpness) + soft_step(second, sharpness=sharpness))
 
 
