@@ -1,6 +1,6 @@
-"""Pictures for people: overlays, contact sheets, heat maps, and features as colours.
+"""Pictures to look at: overlays, contact sheets, heat maps, and features as colours.
 
-Images are uint8 (H, W, 3) RGB. Nothing here is used to compute a result.
+Images are uint8 (H, W, 3) RGB. Nothing here affects a result.
 """
 
 from __future__ import annotations
@@ -20,18 +20,28 @@ if TYPE_CHECKING:
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_HEIGHT = 26
 _CAPTION_MARGIN = 8
-_OUTLINE_PER_PIXEL = 1 / 400  # thickness of outlines as a share of the shorter side
+_OUTLINE_THICKNESS = 1 / 400  # per pixel of the shorter side
 
 
 def overlay(
     image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5, outline: bool = True
 ) -> np.ndarray:
-    """Return an image with its objects tinted in their palette colours, uint8 (H, W, 3).
+    """Return a copy of an image with its objects tinted in the colours of the DAVIS palette.
 
-    ``labels`` is a label map, uint8 (H, W); background stays as it is, and void is grey without an
-    outline. The outline lies inside each object and has its full colour.
+        Image.fromarray(overlay(frame, prediction.labels)).save("overlay.png")
 
-    Raises ValueError if image and labels differ in size or are not uint8.
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        labels: label map, uint8 (H, W): 0 background, 1..254 objects, 255 void. The background is
+            not changed; void is tinted grey.
+        opacity: of the tint, from 0 (none) to 1 (the image is hidden).
+        outline: whether to draw, just inside each object, its outline in the full colour.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        ValueError: image and labels differ in size or are not uint8.
     """
     _require_image(image)
     if labels.dtype != np.uint8 or labels.shape != image.shape[:2]:
@@ -57,10 +67,10 @@ def _overlay_palette() -> np.ndarray:
 
 def _inner_outline(labels: np.ndarray) -> np.ndarray:
     """Return the pixels of objects that are near another label, bool (H, W)."""
-    thickness = max(1, round(min(labels.shape) * _OUTLINE_PER_PIXEL))
+    thickness = max(1, round(min(labels.shape) * _OUTLINE_THICKNESS))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thickness + 1, 2 * thickness + 1))
-    # Where all labels nearby are equal, the least and the greatest are. Beyond the frame's border
-    # is nothing: an object that leaves the frame has no outline there.
+    # All nearby labels are equal where the lowest equals the highest. Pixels beyond the border do
+    # not count: an object has no outline where the frame cuts it off.
     differs = cv2.dilate(labels, disk) != cv2.erode(labels, disk)
     return np.asarray(differs & (labels > 0) & (labels != VOID))
 
@@ -73,10 +83,12 @@ def contact_sheet(
     gap: int = 4,
     background: int = 255,
 ) -> np.ndarray:
-    """Lay images out row by row, uint8 (H, W, 3), with a caption below each if there are any.
+    """Arrange images row by row in one, uint8 (H, W, 3), with captions below them if given.
 
-    All cells are as large as the first image; images of other sizes are fitted into theirs with
-    their proportions kept.
+        contact_sheet(overlays, columns=4, captions=["frame 0", "frame 10", ...])
+
+    All cells have the size of the first image; images of other sizes are scaled to fit and keep
+    their aspect ratio. ``gap`` is in pixels, ``background`` a grey level.
 
     Raises ValueError if there is no image, a caption is missing, or ``columns`` is below 1.
     """
@@ -103,7 +115,7 @@ def contact_sheet(
 
 
 def _put(cell: np.ndarray, image: np.ndarray) -> None:
-    """Write an image into the middle of a cell in place, made smaller or larger to fit."""
+    """Write an image into the centre of a cell in place, scaled to fit."""
     (height, width), (rows, columns) = cell.shape[:2], image.shape[:2]
     scale = min(height / rows, width / columns)
     if scale != 1:
@@ -115,7 +127,7 @@ def _put(cell: np.ndarray, image: np.ndarray) -> None:
 
 
 def _write(strip: np.ndarray, text: str, *, dark: bool) -> None:
-    """Write a line of text into a strip in place, smaller if it would not fit."""
+    """Write a line of text into a strip in place, scaled down to fit."""
     (length, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
     room = max(1, strip.shape[1] - 2 * _CAPTION_MARGIN)
     scale = min(0.5, room / max(1, length))
@@ -127,9 +139,9 @@ def _write(strip: np.ndarray, text: str, *, dark: bool) -> None:
 
 
 def heat_map(image: np.ndarray, field: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
-    """Return an image with a field over it, dark blue for 0 to yellow for 1, uint8 (H, W, 3).
+    """Return an image under a heat map, dark blue for 0 to yellow for 1, uint8 (H, W, 3).
 
-    ``field`` is float (h, w) in [0, 1], such as a spatial prior, at any resolution; values beyond
+    ``field`` is float (h, w) in [0, 1], such as a spatial prior, at any resolution; other values
     are clipped.
 
     Raises ValueError if the field is not two-dimensional or not finite.
@@ -142,7 +154,7 @@ def heat_map(image: np.ndarray, field: np.ndarray, *, opacity: float = 0.6) -> n
     large = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
     levels = np.round(np.clip(large, 0, 1) * 255).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
-    # The image in grey: its own colours would be taken for values.
+    # In grey, as colours of the image could be mistaken for values.
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.asarray(cv2.addWeighted(grey, 1 - opacity, coloured, opacity, 0))
 
@@ -154,15 +166,15 @@ class FeatureBasis:
     mean: np.ndarray
     """(C,)."""
     directions: np.ndarray
-    """(3, C), of largest variance first; zeros where the features have fewer."""
+    """(3, C), largest variance first; zeros if the features have fewer dimensions."""
     low: np.ndarray
-    """(3,): what becomes 0."""
+    """(3,): coordinates that become 0."""
     high: np.ndarray
-    """(3,): what becomes 255."""
+    """(3,): coordinates that become 255."""
 
 
 def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
-    """Return the principal components of features (C, h, w), stretched to percentiles 1 and 99.
+    """Return the principal components of features (C, h, w), scaled to percentiles 1 and 99.
 
     Raises ValueError if the features are not three-dimensional or not finite.
     """
@@ -172,7 +184,7 @@ def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
     _, strengths, found = np.linalg.svd(centred, full_matrices=False)
     rank = int((strengths[:3] > 1e-6 * max(strengths[0], 1e-12)).sum())
     directions = np.zeros((3, positions.shape[1]))
-    # A component's sign is arbitrary: fixed, so that equal features get equal colours.
+    # The sign of a component is arbitrary; fix it, so that equal features get equal colours.
     signs = np.sign(found[:rank].sum(axis=1, keepdims=True))
     directions[:rank] = found[:rank] * np.where(signs == 0, 1, signs)
     low, high = np.percentile(centred @ directions.T, (1, 99), axis=0)
@@ -182,10 +194,10 @@ def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
 def feature_colours(
     features: np.ndarray | torch.Tensor, *, basis: FeatureBasis | None = None
 ) -> np.ndarray:
-    """Return features (C, h, w) as colours, uint8 (h, w, 3): like features, like colours.
+    """Return features (C, h, w) as colours, uint8 (h, w, 3): similar features look similar.
 
-    Red, green and blue are the features' three principal components; those that they do not have
-    are black. Give the ``basis`` of one map to colour others, such as later frames, alike.
+    Red, green and blue are the first three principal components; missing ones are 0. Pass the
+    ``basis`` of one map to use the same colours for others, such as later frames.
 
     Raises ValueError if the features are not three-dimensional or not finite.
     """
@@ -199,7 +211,7 @@ def feature_colours(
 def _positions(features: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return features (C, h, w) of numpy or torch as float64 (h * w, C)."""
     if not isinstance(features, np.ndarray):
-        # numpy has no bfloat16, and a tensor may be on a device or carry a gradient.
+        # NumPy has no bfloat16, and a tensor may be on a GPU or require a gradient.
         features = features.detach().float().cpu().numpy()
     values = features.astype(np.float64)
     if values.ndim != 3 or not values.size or not np.isfinite(values).all():

@@ -1,6 +1,6 @@
-"""Make the pictures of the documents: what the weights that come with the package segment.
+"""Make the pictures in the documentation: synthetic sequences segmented with the bundled weights.
 
-README: sequences as the package makes them. Model card: failures among look-alikes.
+"readme" shows typical sequences, "failures" (model card) confusions among look-alikes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scmn.visualization import contact_sheet, overlay
 
 @dataclass(frozen=True)
 class Picture:
-    """A row for each sequence, a column for each frame shown."""
+    """One row per sequence, one column per frame shown."""
 
     file: str
     settings: SyntheticSettings
@@ -51,7 +51,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("picture", choices=list(PICTURES))
-    parser.add_argument("--output", type=Path, default=Path("docs/images"), help="folder")
+    parser.add_argument(
+        "--output", type=Path, default=Path("docs/images"), help="folder (%(default)s)"
+    )
     given = parser.parse_args()
     picture = PICTURES[given.picture]
     segmenter = VideoSegmenter(build_model("scmn_small", weights="default"))

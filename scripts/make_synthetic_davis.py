@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Write procedural sequences with exact masks as a DAVIS 2017 tree.
+"""Write synthetic sequences with exact masks as a DAVIS 2017 tree.
 
     python scripts/make_synthetic_davis.py OUT --sequences 20 --size 480x854
 
-The same arguments give the same files; a second run adds what is missing.
+The same arguments give the same files; run the same command again to add missing ones.
 """
 
 from __future__ import annotations
@@ -32,21 +32,31 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("out", type=Path, metavar="OUT", help="a new folder, or one that this script wrote")
-    add("--sequences", type=int, default=20, help="how many (%(default)s)")
-    add("--first-number", type=int, default=0, help="number of the first one (%(default)s)")
+    add("out", type=Path, metavar="OUT", help="a new folder, or one written by this script")
+    add("--sequences", type=int, default=20, help="number of sequences (%(default)s)")
+    add("--first-number", type=int, default=0, help="number of the first sequence (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
-    add("--split", default="val", help="split that lists them (%(default)s)")
+    add("--split", default="val", help="split to add them to (%(default)s)")
     add("--frames", type=int, default=default.frames, help="per sequence (%(default)s)")
     add("--size", type=parse_size, default=default.size, metavar="HxW", help="pixels (480x854)")
     add("--objects", type=_range, default=default.objects, help="range of labelled objects (1-4)")
-    add("--distractors", type=_range, default=default.distractors, help="unlabelled ones (0-2)")
-    add("--occluders", type=_range, default=default.occluders, help="in front of all (0-2)")
+    add(
+        "--distractors",
+        type=_range,
+        default=default.distractors,
+        help="range of unlabelled objects (0-2)",
+    )
+    add(
+        "--occluders",
+        type=_range,
+        default=default.occluders,
+        help="range of objects in front of all others (0-2)",
+    )
     for name, meaning in (
-        ("look_alikes", "chance of a thing to look like an object"),
-        ("out_of_view", "chance of an object to leave and come back"),
-        ("late_objects", "chance of an object to enter after frame 0"),
-        ("minimum_area", "share of frame 0 that every object there covers at least"),
+        ("look_alikes", "probability that an object looks like an earlier one"),
+        ("out_of_view", "probability that an object leaves the frame and returns"),
+        ("late_objects", "probability that an object appears only after frame 0"),
+        ("minimum_area", "smallest area of an object in frame 0, as a fraction"),
     ):
         flag = "--" + name.replace("_", "-")
         add(flag, type=float, default=getattr(default, name), help=f"{meaning} (%(default)s)")

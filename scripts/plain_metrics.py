@@ -1,8 +1,8 @@
-"""J and F computed the plain way, to time and to check the package's scorer against.
+"""A plain implementation of J and F: the reference for results and speed of the package's scorer.
 
-As the official davis2017-evaluation works: one float64 mask per object over the whole frame, the
-boundary by comparing the whole mask with itself shifted, and a dilation of the whole frame. It is
-kinder than the official tool in one thing: it holds one frame at a time, not the whole sequence.
+It works like the official davis2017-evaluation: one float64 mask per object over the whole frame,
+boundaries from the whole mask compared with its shifted copies, and a dilation of the whole frame.
+Unlike the official tool, it keeps one frame in memory at a time instead of the whole sequence.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Write the trivial prediction for a data set: the given masks, repeated on every later frame.
+"""Write the trivial baseline for a data set: the given masks, repeated on every later frame.
 
     python scripts/repeat_first_mask.py --dataset davis2017-val --data DAVIS --output results/repeat
     python eval.py --score-only results/repeat --dataset davis2017-val --data DAVIS
 
-Its score is what a method must beat.
+Its score is a lower bound for any useful method.
 """
 
 from __future__ import annotations

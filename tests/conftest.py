@@ -1,4 +1,4 @@
-"""Fixtures that several test files share."""
+"""Fixtures shared by several test files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """The folder of numbers that the published code and the official scorer gave."""
+    """Folder of results recorded from the published code and the official scorer."""
     return REPOSITORY / "tests" / "golden"
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real clips and images; they are not part of the repository, so their tests may be skipped."""
+    """Folder of real clips and images outside the repository; tests are skipped without it."""
     folder = Path(os.environ.get("SCMN_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"real data not found in {folder} (set SCMN_SHARED_DATA)")
@@ -32,11 +32,11 @@ def shared_data() -> Path:
 
 
 SMALL = {"backbone": "resnet18", "key_dim": 16, "value_dim": 32, "hidden_dim": 16}
-"""Settings that keep full-size code paths at a size for tests."""
+"""Network settings that make the full-size code paths small enough for tests."""
 
 
 def build_small(name: str, **switches: object) -> MemoryNetwork:
-    """Build a small network with the same random weights every time."""
+    """Build a small network; its random weights are always the same."""
     torch.manual_seed(0)
     extra = {"refinement_dim": 8} if name.startswith("scmn") else {}
     return build_model(name, **{**SMALL, **extra, **switches})
@@ -44,7 +44,7 @@ def build_small(name: str, **switches: object) -> MemoryNetwork:
 
 @pytest.fixture(params=list_models())
 def small_model(request: pytest.FixtureRequest) -> MemoryNetwork:
-    """Every registered model, small; of SCMN both kinds of memory."""
+    """Every registered model, in a small size."""
     return build_small(request.param)
 
 
@@ -52,7 +52,7 @@ def small_model(request: pytest.FixtureRequest) -> MemoryNetwork:
 def published_file(
     request: pytest.FixtureRequest, golden: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
-    """A file under the published names with the golden numbers, as (model name, path)."""
+    """Model name and path of a checkpoint with the published names and deterministic weights."""
     name = request.param
     shapes = json.loads((golden / f"{name}_state_dict.json").read_text())
     empty = {key: torch.zeros(shape) for key, shape in shapes.items()}

@@ -14,7 +14,7 @@ def grey(height: int, width: int, level: int = 100) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def test_overlay_tints_objects_and_leaves_the_background() -> None:
+def test_overlay_tints_objects_but_not_the_background() -> None:
     image, labels = grey(40, 60), np.zeros((40, 60), np.uint8)
     labels[10:30, 10:40] = 2
     before = image.copy()
@@ -28,7 +28,7 @@ def test_overlay_tints_objects_and_leaves_the_background() -> None:
     np.testing.assert_array_equal(plain[10, 25], plain[20, 25])
 
 
-def test_overlay_has_no_outline_at_the_border_but_between_touching_objects() -> None:
+def test_overlay_outlines_touching_objects_but_not_the_border() -> None:
     labels = np.full((40, 60), 1, np.uint8)
     assert (overlay(grey(40, 60), labels) == overlay(grey(40, 60), labels, outline=False)).all()
     labels[:, 30:] = 2
@@ -69,11 +69,11 @@ def test_contact_sheet_writes_captions_below_the_images() -> None:
     np.testing.assert_array_equal(sheet[4:24, 4:124], images[0])
     strip = sheet[24 : 24 + below]
     assert (strip[:, 4:124] < 200).any()
-    assert (strip[:, 124:128] == 255).all()  # nothing runs over into the next cell
+    assert (strip[:, 124:128] == 255).all()  # no overflow into the next cell
     assert (strip[:, 250:] == 255).all()
 
 
-def test_contact_sheet_fits_other_sizes_with_their_proportions() -> None:
+def test_contact_sheet_keeps_aspect_ratios() -> None:
     sheet = contact_sheet([grey(20, 20, 0), grey(40, 20, 0)], 2, gap=0)
     assert sheet.shape == (20, 40, 3)
     assert (sheet[:, 25:35] == 0).all()
@@ -81,7 +81,7 @@ def test_contact_sheet_fits_other_sizes_with_their_proportions() -> None:
     assert (sheet[:, 35:] == 255).all()
 
 
-def test_contact_sheet_refuses_what_it_cannot_lay_out() -> None:
+def test_contact_sheet_refuses_no_images_and_wrong_captions() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         contact_sheet([], 2)
     with pytest.raises(ValueError, match="1 captions for 2 images"):
@@ -111,7 +111,7 @@ def test_heat_map_clips_and_refuses_nan() -> None:
         heat_map(image, np.full((2, 2), np.nan))
 
 
-def test_feature_colours_tell_regions_apart() -> None:
+def test_feature_colours_distinguish_regions() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(0, 0.01, (16, 12, 20)).astype(np.float32)
     features[:, :, 10:] += rng.normal(0, 1, (16, 1, 1))
@@ -122,14 +122,14 @@ def test_feature_colours_tell_regions_apart() -> None:
     assert abs(left.mean() - right.mean()) > 200
 
 
-def test_feature_colours_of_torch_equal_those_of_numpy() -> None:
+def test_feature_colours_accept_tensors() -> None:
     features = np.random.default_rng(1).normal(size=(8, 6, 7)).astype(np.float32)
     tensor = torch.from_numpy(features).requires_grad_()
     np.testing.assert_array_equal(feature_colours(tensor), feature_colours(features))
     assert feature_colours(torch.from_numpy(features).bfloat16()).shape == (6, 7, 3)
 
 
-def test_one_basis_colours_two_maps_alike() -> None:
+def test_feature_colours_agree_for_maps_with_one_basis() -> None:
     rng = np.random.default_rng(2)
     first = rng.normal(size=(8, 6, 7))
     second = np.concatenate([first[:, :3], rng.normal(size=(8, 3, 7))], axis=1)
@@ -139,7 +139,7 @@ def test_one_basis_colours_two_maps_alike() -> None:
     )
 
 
-def test_features_of_fewer_directions_leave_channels_black() -> None:
+def test_feature_colours_leave_missing_components_black() -> None:
     ramp = np.linspace(0, 1, 20).reshape(1, 4, 5) * np.array([1.0, 2.0]).reshape(2, 1, 1)
     colours = feature_colours(ramp)
     assert np.ptp(colours[..., 0]) == 255

@@ -10,11 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from scmn.data.images import list_images
-from scmn.data.layout import (
-    match_annotations,
-    require_folder,
-    select_sequences,
-)
+from scmn.data.layout import match_annotations, require_folder, select_sequences
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
@@ -28,11 +24,11 @@ _RESOLUTION = "480p"
 def davis_sequences(
     root: Path, *, year: int, split: str, names: Collection[str] | None = None
 ) -> tuple[VideoSequence, ...]:
-    """Return the sequences of ``split``, or those in ``names``; the first label map is given.
+    """Return the sequences of ``split``, or only those in ``names``; the first label map is given.
 
-    The 2017 tree has ``ImageSets/2016|2017/<split>.txt`` with a sequence name a line. The original
-    tree of 2016 has ``ImageSets/480p/<split>.txt`` with an image path and a mask path a line; its
-    masks are 0 and 255. In year 2016 every id above 0 is the one object 1.
+    The 2017 tree has ``ImageSets/2016|2017/<split>.txt`` with one sequence name per line. The
+    original tree of 2016 has ``ImageSets/480p/<split>.txt`` with one image path and mask path per
+    line, and masks of 0 and 255. With ``year=2016`` all ids above 0 become object 1.
 
     Raises InputError if the folder, the split, a sequence or a frame is missing.
     """
@@ -50,7 +46,7 @@ def davis_sequences(
 def _no_split(root: Path, list_file: Path) -> str:
     present = sorted(path.stem for path in list_file.parent.glob("*.txt"))
     if present:
-        return f"{list_file} does not exist; splits there: {', '.join(present)}"
+        return f"{list_file} does not exist; available splits: {', '.join(present)}"
     return f"{list_file} does not exist; expected in {root} {LAYOUT}"
 
 
@@ -75,7 +71,7 @@ def _from_folders(root: Path, name: str, *, merge_objects: bool) -> VideoSequenc
 def _from_pairs(
     root: Path, pairs_file: Path, names: Collection[str] | None
 ) -> tuple[VideoSequence, ...]:
-    """Read ``/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png``, a frame a line."""
+    """Read lines like ``/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png``."""
     frames: dict[str, list[Path]] = {}
     annotations: dict[str, dict[int, Path]] = {}
     for line in _lines(pairs_file):
@@ -96,7 +92,7 @@ def _from_pairs(
 
 
 def _inside(root: Path, text: str, pairs_file: Path) -> Path:
-    """Return the path that ``/a/b`` stands for: the leading slash is the data set's folder."""
+    """Return the path of ``/a/b``, whose leading slash stands for the data set's folder."""
     relative = Path(text.lstrip("/"))
     if relative.is_absolute() or ".." in relative.parts or len(relative.parts) < 2:
         raise InputError(

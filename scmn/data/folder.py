@@ -1,4 +1,4 @@
-"""The user's own data: a folder of frames with one or more masks, or a folder of such sequences."""
+"""The user's own data: a folder of frames with one or more masks, or a folder of such folders."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from scmn.errors import InputError
 def folder_sequence(
     frames: Path, masks: Path | Iterable[Path], *, name: str | None = None
 ) -> VideoSequence:
-    """Return the sequence of the images in the folder ``frames``, in natural order of their names.
+    """Return the images in the folder ``frames`` as a sequence, named after the folder by default.
 
-    Every object of every mask is given, so a later mask may add objects or correct them. For
-    ``masks`` see ``place_masks``. The sequence's name is that of the folder unless ``name`` says
-    otherwise.
+    Every object in every mask is given, so later masks may add or correct objects. For ``masks``
+    see ``place_masks``.
 
-    Raises InputError if a file is missing, a mask has no object, or a mask belongs to no frame.
+    Raises InputError if a file is missing, a mask has no object, or a mask matches no frame.
     """
     images = list_images(frames)
     name = frames.resolve().name if name is None else name
@@ -39,13 +38,13 @@ def folder_sequence(
 def place_masks(
     masks: Path | Iterable[Path], frame_names: Sequence[str], source: Path
 ) -> dict[int, Path]:
-    """Return frame index -> mask: the mask's stem names its frame.
+    """Return frame index -> mask; a mask belongs to the frame with the same stem.
 
-    ``masks`` is a file, several files, or a folder of them. A single mask whose stem names no frame
-    belongs to the first one. ``source`` is where the frames come from, for messages.
+    ``masks`` is a file, several files, or a folder of them. A single mask whose stem matches no
+    frame belongs to the first one. ``source`` names the video in error messages.
 
-    Raises InputError if a mask cannot be read, has no object or no frame, if two are for one
-    frame, or if there is none.
+    Raises InputError if a mask cannot be read, has no object or matches no frame, if two masks
+    match the same frame, or if there is no mask.
     """
     paths = [masks] if isinstance(masks, Path) else list(masks)
     if len(paths) == 1 and paths[0].is_dir():
@@ -60,8 +59,8 @@ def place_masks(
         index = indices.get(path.stem, index)
         if index is None:
             raise InputError(
-                f"mask {path} belongs to no frame of {source}: of several masks, each is named "
-                f"after its frame, such as {frame_names[0]}.png"
+                f"mask {path} matches no frame of {source}; with several masks, each must be "
+                f"named after its frame, such as {frame_names[0]}.png"
             )
         if index in placed:
             raise InputError(f"masks {placed[index]} and {path} are for the same frame")
@@ -72,10 +71,10 @@ def place_masks(
 def folder_sequences(
     frames_root: Path, masks_root: Path, *, names: Collection[str] | None = None
 ) -> tuple[VideoSequence, ...]:
-    """Return a sequence for each folder in ``frames_root``, or for those in ``names``.
+    """Return a sequence for each folder in ``frames_root``, or only for those in ``names``.
 
-    The masks of ``frames_root/<sequence>`` are those in ``masks_root/<sequence>``, each named after
-    its frame; all of their objects are given.
+    The masks of ``frames_root/<sequence>`` are in ``masks_root/<sequence>``, each named after its
+    frame; all of their objects are given.
 
     Raises InputError if a folder is missing or a mask has no frame.
     """

@@ -1,4 +1,4 @@
-"""Image files: reading one frame, listing a folder of frames in time order."""
+"""Image files: read one frame, list a folder of frames in time order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from scmn.errors import InputError
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Compared without case."""
+"""In lower case; upper case is accepted as well."""
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 
@@ -19,10 +19,10 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", 
 def read_image(path: Path) -> np.ndarray:
     """Read an image file as uint8 (H, W, 3), RGB.
 
-    Greyscale and palette images become RGB, alpha is dropped. A camera's EXIF orientation is
-    applied, as viewers and OpenCV do, so that the image stands as its mask was painted.
+    Greyscale and palette images become RGB; alpha is dropped. The camera's EXIF orientation is
+    applied, as in viewers and OpenCV, so that the image matches masks drawn over it.
 
-    Raises InputError if the file is missing, truncated, corrupt, or not of 8 bits.
+    Raises InputError if the file is missing, truncated, corrupt, or not 8 bits per channel.
     """
     try:
         with Image.open(path) as image:
@@ -40,12 +40,12 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
-    """Return the image files of a folder in time order: numbers in names count as numbers.
+    """Return the image files of a folder in time order, which is ``natural_order`` of the names.
 
-    Hidden files and other kinds of files are left out; names may be any.
+    Hidden files and files of other types are ignored.
 
-    Raises InputError if the folder is missing, has no image, or has two images of one stem, which
-    would be one and the same frame.
+    Raises InputError if the folder is missing, has no image, or has two images with the same stem,
+    as the stem identifies the frame.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected a folder of images")
@@ -56,21 +56,21 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     ]
     if not paths:
         extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
-        raise InputError(f"{folder} holds no image; expected files with {extensions}")
+        raise InputError(f"{folder} contains no images; expected files with {extensions}")
     paths.sort(key=lambda path: natural_order(path.name))
     by_stem: dict[str, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.stem, path)
         if other is not path:
             raise InputError(
-                f"{folder} has two images for the frame '{path.stem}': {other.name} and "
-                f"{path.name}; remove one"
+                f"{folder} has two images for frame '{path.stem}': {other.name} and {path.name}; "
+                "remove one"
             )
     return tuple(paths)
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
-    """Return a sort key that puts frame2 before frame10; equal numbers (1, 01) go by spelling."""
+    """Return a sort key that puts frame2 before frame10; equal numbers (1, 01) sort by spelling."""
     parts = re.split(r"([0-9]+)", name)
-    # re.split alternates: text at even places, numbers at odd ones.
+    # re.split alternates between text, at even places, and numbers.
     return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)], name

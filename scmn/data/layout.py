@@ -1,4 +1,4 @@
-"""What the layouts of data sets share: checked names, splits, label maps matched to frames."""
+"""Shared by the layouts of data sets: sequence names, splits, label maps matched to frames."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scmn.errors import InputError, nearest_name
 def check_sequence_name(name: str, source: Path) -> None:
     """Raise InputError unless ``name``, found in ``source``, is the name of one folder.
 
-    Results are written to ``<output>/<name>/``: a name that is absolute, has a separator or a
-    drive, or is ``..`` would lead out of the output folder.
+    Results are written to ``<output>/<name>/``: a name that is absolute, contains a separator or a
+    drive, or is ``..`` would escape the output folder.
     """
-    # Windows rules know both separators and drives, and so hold everywhere.
+    # The rules of Windows cover both separators and drives.
     if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
         raise InputError(
             f"{source}: the sequence name '{name}' is not the name of a folder; "
@@ -27,14 +27,14 @@ def check_sequence_name(name: str, source: Path) -> None:
 def select_sequences(
     names: Iterable[str], wanted: Collection[str] | None, source: Path
 ) -> tuple[str, ...]:
-    """Return ``names``, listed by ``source``, or those of them that are ``wanted``, in their order.
+    """Return the sequence ``names`` that ``source`` lists, or only those ``wanted``, in its order.
 
-    Raises InputError if there is none, if one leads out of the output folder, or if a wanted one
+    Raises InputError if none is listed, if one would escape the output folder, or if a wanted one
     is not listed.
     """
     listed = tuple(dict.fromkeys(names))
     if not listed:
-        raise InputError(f"{source} lists no sequence")
+        raise InputError(f"{source} lists no sequences")
     for name in listed:
         check_sequence_name(name, source)
     if wanted is None:
@@ -46,7 +46,7 @@ def select_sequences(
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in ``folder``, sorted, without hidden ones."""
+    """Return the names of the folders in ``folder`` that are not hidden, sorted."""
     return sorted(
         path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
@@ -59,14 +59,14 @@ def require_folder(folder: Path, expected: str) -> None:
 
 
 def split_folder(root: Path, split: str, expected: str) -> Path:
-    """Return ``root/split``; InputError if it or its two parts are missing.
+    """Return ``root/split``; InputError if it, its images or its annotations are missing.
 
     ``expected`` is the layout of the split ``valid``.
     """
     folder = root / split
     if not folder.is_dir() and (root / "JPEGImages").is_dir():
         raise InputError(
-            f"folder {root} has no {split}/ but JPEGImages/: it is itself a split; "
+            f"folder {root} contains JPEGImages/ but not {split}/: it is itself a split; "
             f"give the folder that contains {split}/"
         )
     for part in (folder, folder / "JPEGImages", folder / "Annotations"):
@@ -75,7 +75,7 @@ def split_folder(root: Path, split: str, expected: str) -> Path:
 
 
 def match_annotations(frames: Sequence[Path], folder: Path) -> dict[int, Path]:
-    """Return frame index -> label map in ``folder`` that has the frame's stem.
+    """Return frame index -> label map in ``folder`` with the same stem as the frame.
 
     Raises InputError if the folder is missing or empty, or if a label map has no frame.
     """
@@ -84,7 +84,7 @@ def match_annotations(frames: Sequence[Path], folder: Path) -> dict[int, Path]:
     for path in list_images(folder):
         if path.stem not in indices:
             raise InputError(
-                f"mask {path} has no frame: expected '{path.stem}' with an image extension "
+                f"mask {path} has no frame; expected an image with the stem '{path.stem}' "
                 f"in {frames[0].parent}"
             )
         matched[indices[path.stem]] = path
@@ -94,8 +94,8 @@ def match_annotations(frames: Sequence[Path], folder: Path) -> dict[int, Path]:
 class FirstAppearances(Mapping[int, tuple[int, ...]]):
     """Frame index -> ids of the objects that appear on that frame for the first time.
 
-    Label maps are read in time order and no further than is asked for, because a fully annotated
-    data set has tens of thousands. Frames on which no object is new are not in the mapping.
+    Label maps are read in time order and only as far as needed, as a fully annotated data set has
+    tens of thousands. Frames without a new object are not in the mapping.
     """
 
     def __init__(self, annotation_paths: Mapping[int, Path]) -> None:

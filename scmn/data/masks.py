@@ -1,6 +1,6 @@
 """Label maps: palette PNG in and out, object ids, one-hot masks.
 
-A label map is uint8 (H, W): 0 background, 1..254 object ids exactly as the file has them (they need
+A label map is uint8 (H, W): 0 background, 1..254 object ids exactly as in the file (they need
 not be consecutive), 255 void.
 """
 
@@ -17,12 +17,12 @@ from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
 VOID = 255
-"""Label of pixels that belong to nothing: neither background nor an object."""
+"""Label of ignored pixels: neither background nor an object."""
 MAX_OBJECT_ID = 254
 MAX_GREY_ID = 64
-"""Highest value that a greyscale file may hold for its values to be taken as object ids."""
+"""Highest value of a greyscale file whose values are taken as object ids."""
 
-_RLE_COMPRESSION = 3  # zlib's Z_RLE: for label maps the fastest strategy, and smaller files
+_RLE_COMPRESSION = 3  # zlib's Z_RLE: the fastest strategy for label maps, with smaller files
 _NAMED_VALUES = 6
 
 
@@ -30,7 +30,7 @@ _NAMED_VALUES = 6
 def davis_palette() -> np.ndarray:
     """Return the palette of DAVIS and PASCAL VOC, uint8 (256, 3) RGB; all its colours differ.
 
-    The bits of the index are dealt out to red, green and blue in turn, highest colour bit first.
+    The bits of the index go to red, green and blue in turn, most significant colour bit first.
     """
     index = np.arange(256)
     palette = np.zeros((256, 3), dtype=np.uint8)
@@ -47,13 +47,13 @@ def read_label_map(path: Path) -> np.ndarray:
 
     - Palette image: its indices, whatever the palette.
     - 1-bit image: 0 and 1.
-    - Greyscale (alpha is ignored): black and white alone are 0 and 1, as in DAVIS 2016; values
-      that are all at most ``MAX_GREY_ID`` are ids. Anything else looks like an antialiased mask,
-      whose grey edge would become hundreds of objects.
-    - RGB (alpha is ignored): black and white alone are 0 and 1; otherwise every colour must be one
-      of ``davis_palette()`` and stands for its index.
+    - Greyscale (alpha is ignored): only black and white become 0 and 1, as in DAVIS 2016; values
+      up to ``MAX_GREY_ID`` are ids. Anything else looks like an antialiased mask, whose grey edge
+      would become hundreds of objects.
+    - RGB (alpha is ignored): only black and white become 0 and 1; otherwise every colour must be
+      in ``davis_palette()`` and becomes its index.
 
-    Raises InputError if the file is missing, corrupt, or not a label map by these rules.
+    Raises InputError if the file is missing, corrupt, or not one of these.
     """
     try:
         with Image.open(path) as image:
@@ -85,7 +85,7 @@ def _ids_from_grey(grey: np.ndarray, path: Path) -> np.ndarray:
         return grey.astype(np.uint8)
     raise InputError(
         f"mask {path} is greyscale with values {_some(values)}, like an antialiased mask; "
-        f"expected a palette PNG with object ids (or 0 and 255 alone, or ids up to {MAX_GREY_ID})"
+        f"expected a palette PNG with object ids (or only 0 and 255, or ids up to {MAX_GREY_ID})"
     )
 
 
@@ -102,7 +102,7 @@ def _ids_from_colours(rgb: np.ndarray, path: Path) -> np.ndarray:
     if unknown.size:
         names = _some([f"#{colour:06x}" for colour in unknown])
         raise InputError(
-            f"mask {path} is RGB with colours that the DAVIS palette does not have: {names}; "
+            f"mask {path} is RGB with colours that are not in the DAVIS palette: {names}; "
             "expected a palette PNG with object ids"
         )
     return ids[positions].reshape(codes.shape).astype(np.uint8)
@@ -121,7 +121,7 @@ def _some(values: Sequence[object] | np.ndarray) -> str:
 
 
 def write_label_map(path: Path, labels: np.ndarray) -> None:
-    """Write uint8 (H, W) as a PNG with the DAVIS palette, whole or not at all.
+    """Write a label map, uint8 (H, W), as a PNG with the DAVIS palette, atomically.
 
     Raises InputError if the file cannot be written.
     """
@@ -136,14 +136,14 @@ def write_label_map(path: Path, labels: np.ndarray) -> None:
 def object_ids(labels: np.ndarray) -> tuple[int, ...]:
     """Return the ids in a label map, sorted, without background and void."""
     pixels = labels.ravel()
-    # Counting only where a run of equal pixels begins is some 20 times faster.
+    # Counting only the first pixel of each run is about 20 times faster.
     beginnings = np.append(pixels[:1], pixels[1:][pixels[1:] != pixels[:-1]])
     present = np.bincount(beginnings, minlength=256) > 0
     return tuple(int(value) for value in np.flatnonzero(present[: MAX_OBJECT_ID + 1]) if value)
 
 
 def keep_objects(labels: np.ndarray, ids: Iterable[int]) -> np.ndarray:
-    """Return a copy with every object that is not in ``ids`` made background; void stays."""
+    """Return a copy in which objects that are not in ``ids`` become background; void stays."""
     table = np.zeros(256, dtype=np.uint8)
     kept = [VOID, *ids]
     table[kept] = kept
@@ -169,7 +169,7 @@ def check_size(labels: np.ndarray, size: tuple[int, ...], path: Path) -> None:
         (height, width), (frame_height, frame_width) = labels.shape, size
         raise InputError(
             f"mask {path} is {width}x{height} pixels but its frame is {frame_width}x{frame_height};"
-            " a mask must have the size of its frame"
+            " they must be equal"
         )
 
 
@@ -178,7 +178,7 @@ def require_objects(labels: np.ndarray, path: Path) -> tuple[int, ...]:
     ids = object_ids(labels)
     if not ids:
         raise InputError(
-            f"mask {path} has no object: its only values are {_some(np.unique(labels))}; "
+            f"mask {path} has no object: it has only the values {_some(np.unique(labels))}; "
             f"expected object ids 1..{MAX_OBJECT_ID}"
         )
     return ids

@@ -1,4 +1,4 @@
-"""MOSE and LVOS on disk: objects appear at any time, the mask of every frame is wanted.
+"""MOSE and LVOS on disk: objects may appear at any time; the mask of every frame is written.
 
 Ding et al., "MOSE: A New Dataset for Video Object Segmentation in Complex Scenes" (ICCV 2023);
 Hong et al., "LVOS: A Benchmark for Long-term Video Object Segmentation" (ICCV 2023).
@@ -29,10 +29,10 @@ LAYOUT = (
 def mose_sequences(
     root: Path, *, split: str = "valid", names: Collection[str] | None = None
 ) -> tuple[VideoSequence, ...]:
-    """Return the videos of ``split``, or those in ``names``; ``root`` holds the split's folder.
+    """Return the videos of ``split``, or only those in ``names``; ``root`` contains the split.
 
-    An object is given on the frame where it first appears in the label maps, however many of them
-    there are.
+    An object is given on the frame where it first appears in the label maps, of which there may be
+    few or one per frame.
 
     Raises InputError if a folder is missing or a label map has no frame.
     """

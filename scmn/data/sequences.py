@@ -1,4 +1,4 @@
-"""A video sequence: lazily read frames, label maps by frame, and which of them are given."""
+"""Video sequences: frames read lazily, label maps, and which of them the segmenter is given."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from scmn.data.masks import VOID, check_size, keep_objects, read_label_map
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame on its way into a segmenter."""
+    """One frame of a video and the label map that is given there, if any."""
 
     index: int
     name: str
-    """The file's stem; the mask that is written for the frame is ``<name>.png``."""
+    """The file's stem; the frame's mask is written to ``<name>.png``."""
     image: np.ndarray
     """uint8 (H, W, 3), RGB."""
     labels: np.ndarray | None
-    """The label map that is given on this frame, uint8 (H, W), or None."""
+    """The label map given on this frame, uint8 (H, W), or None."""
 
 
 class FrameSource(Protocol):
-    """What evaluation needs of a video, whether it lies on disk as frames or as a video file."""
+    """A video to segment: image files, a video file or a synthetic sequence."""
 
     @property
     def name(self) -> str: ...
@@ -39,7 +39,7 @@ class FrameSource(Protocol):
         ...
 
     def is_written(self, frame_name: str) -> bool:
-        """Whether the data set's protocol asks for the mask of this frame."""
+        """Return whether the mask of this frame is to be written."""
         ...
 
 
@@ -47,7 +47,7 @@ class FrameSource(Protocol):
 class VideoSequence:
     """A sequence of image files with label maps for some or all of its frames.
 
-    Nothing is read before it is asked for. Object ids are those of the files.
+    Files are read when they are accessed. Object ids are those in the files.
     """
 
     name: str
@@ -55,11 +55,11 @@ class VideoSequence:
     annotation_paths: Mapping[int, Path] = field(default_factory=dict)
     """Frame index -> label map file, for every frame that has one."""
     given_objects: Mapping[int, tuple[int, ...] | None] = field(default_factory=dict)
-    """Frame index -> ids that the segmenter is given there (None: all that the file holds)."""
+    """Frame index -> ids of the objects given there (None: all objects in the file)."""
     written_frames: frozenset[str] | None = None
     """Names of the frames whose masks are written (None: every frame)."""
     merge_objects: bool = False
-    """DAVIS 2016: every id above 0 is the one object 1."""
+    """DAVIS 2016: all ids above 0 become object 1."""
 
     def __len__(self) -> int:
         return len(self.image_paths)
@@ -69,11 +69,11 @@ class VideoSequence:
         return tuple(path.stem for path in self.image_paths)
 
     def image(self, index: int) -> np.ndarray:
-        """Return frame ``index`` as uint8 (H, W, 3) RGB; InputError where it cannot be read."""
+        """Return frame ``index`` as uint8 (H, W, 3) RGB; InputError if it cannot be read."""
         return read_image(self.image_paths[index])
 
     def annotation(self, index: int) -> np.ndarray:
-        """Return the label map of frame ``index``, uint8 (H, W), with the ids of the file.
+        """Return the label map of frame ``index``, uint8 (H, W), with the ids in the file.
 
         Raises InputError if the file cannot be read as a label map, KeyError if there is none.
         """
@@ -83,7 +83,7 @@ class VideoSequence:
         return labels
 
     def given_labels(self, index: int) -> np.ndarray | None:
-        """Return the label map that is given on frame ``index``: only the objects given there."""
+        """Return the label map of the objects given on frame ``index``, or None."""
         if index not in self.given_objects:
             return None
         labels = self.annotation(index)
@@ -91,7 +91,7 @@ class VideoSequence:
         return labels if objects is None else keep_objects(labels, objects)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames in time order; InputError if a mask's size is not its frame's."""
+        """Yield the frames in time order; InputError if a mask and its frame differ in size."""
         for index, name in enumerate(self.frame_names):
             image = self.image(index)
             labels = self.given_labels(index)

@@ -1,4 +1,4 @@
-"""Video files: frames in, decoded one at a time; overlay videos out, which play in a browser."""
+"""Video files: frames decoded one at a time, and videos that play in a browser."""
 
 from __future__ import annotations
 
@@ -28,14 +28,24 @@ _FALLBACK_RATE = Fraction(25)
 
 
 class VideoFile:
-    """A video file as a source of frames, named 00000, 00001, ... in time order.
+    """A video file whose frames are decoded one at a time, with the masks given on some of them.
 
-    ``masks`` are placed as in a folder of frames: a single one belongs to the first frame unless
-    its stem names another. Frames are turned as the file's display matrix says, by quarter turns;
-    non-square pixels are left as they are.
+        video = VideoFile(Path("clip.mp4"), Path("first.png"))
+        for frame in video.frames():
+            prediction = segmenter.step(frame.image, frame.labels)
 
-    Raises InputError if the file is missing, is no video, or has no frame, or if a mask cannot be
-    used.
+    Args:
+        path: any file that FFmpeg decodes; its first video stream is read.
+        masks: a label map, several, or a folder of them. Frames are called 00000, 00001, ...; a
+            mask belongs to the frame with the same stem, a single mask with another name to the
+            first frame.
+        name: of the sequence; the file's stem by default.
+
+    ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s. Frames
+    are rotated by the quarter turns in the file's metadata; non-square pixels are not resampled.
+
+    Raises InputError if the file is missing, is not a video or has no frame, or if a mask cannot
+    be read, has no object or matches no frame.
     """
 
     def __init__(
@@ -55,21 +65,23 @@ class VideoFile:
 
     @property
     def mask_paths(self) -> Mapping[int, Path]:
-        """Frame index -> label map file that is given there."""
+        """Frame index -> file of the label map given there."""
         return self._masks
 
     def __len__(self) -> int:
-        """Return the number of frames that the file announces."""
+        """Return the number of frames according to the file."""
         return self._length
 
     def is_written(self, frame_name: str) -> bool:
         return True
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames; only one is held at a time.
+        """Yield the frames in time order; only one is in memory at a time.
 
-        Raises InputError if a frame cannot be decoded, if the size changes on the way, or if a
-        mask's size is not its frame's.
+        Can be called again to start over. A warning is logged if the file ends early.
+
+        Raises InputError if a frame cannot be decoded, if the size of the frames changes, or if a
+        mask and its frame differ in size.
         """
         size: tuple[int, ...] | None = None
         index = -1
@@ -77,7 +89,7 @@ class VideoFile:
             size = size or image.shape[:2]
             if image.shape[:2] != size:
                 raise InputError(
-                    f"video {self.path} changes its size at frame {index}: "
+                    f"video {self.path} changes size at frame {index}: "
                     f"{image.shape[1]}x{image.shape[0]} after {size[1]}x{size[0]}"
                 )
             labels = None
@@ -117,7 +129,7 @@ def _frame_name(index: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return what FFmpeg says without its error number and function name."""
+    """Return FFmpeg's message without its error number and function name."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -126,7 +138,7 @@ def _open_video(path: Path) -> Iterator[InputContainer]:
     if not path.is_file():
         raise InputError(f"video {path} does not exist")
     try:
-        # An absolute path, for FFmpeg takes "a:b.mp4" for a protocol.
+        # Absolute, as FFmpeg would take the first part of "a:b.mp4" for a protocol.
         container = av.open(str(path.resolve()), metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be opened as a video: {_reason(error)}") from error
@@ -137,7 +149,7 @@ def _open_video(path: Path) -> Iterator[InputContainer]:
 
 
 def _count_packets(container: InputContainer, stream: VideoStream, path: Path) -> int:
-    """Count the frames of a container that does not say how many it holds (Matroska)."""
+    """Count the frames of a container that does not store their number (Matroska)."""
     try:
         packets = container.demux(stream)
         return sum(1 for packet in packets if packet.size and not packet.is_discard)
@@ -154,8 +166,8 @@ def _upright(frame: VideoFrame) -> np.ndarray:
 class VideoWriter:
     """Write frames to an H.264 MP4 file that plays in a browser.
 
-    A context manager; the file appears at ``path`` when the block succeeds and not before. H.264
-    in yuv420p wants even sizes: an odd one gets its last row or column twice.
+    A context manager; the file appears at ``path`` only when the block succeeds. H.264 in yuv420p
+    needs even sizes: the last row or column of an odd one is repeated.
 
         with VideoWriter(path, frame_rate=24) as writer:
             writer.write(image)
@@ -200,7 +212,7 @@ class VideoWriter:
             str(self._temporary.absolute()),
             mode="w",
             format="mp4",
-            container_options={"movflags": "+faststart"},  # plays before it is wholly loaded
+            container_options={"movflags": "+faststart"},  # playback starts while loading
         )
         stream = container.add_stream(
             "libx264", rate=self._frame_rate, options={"crf": str(self._quality)}
@@ -218,7 +230,7 @@ class VideoWriter:
             if kind is None:
                 self._finish()
         finally:
-            # Left over only after a failure: half a file.
+            # After a failure, a partial file is left.
             with contextlib.suppress(OSError, av.error.FFmpegError):
                 if self._container is not None:
                     self._container.close()
@@ -227,7 +239,7 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if self._stream is None or self._container is None:
-            raise InputError(f"cannot write {self.path}: the video has no frame")
+            raise InputError(f"cannot write {self.path}: the video has no frames")
         try:
             self._container.mux(self._stream.encode(None))
             self._container.close()

@@ -1,4 +1,4 @@
-"""DAVIS 2016 and 2017 on disk become sequences."""
+"""The reader of DAVIS 2016 and 2017."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_davis_2016(root: Path) -> None:
     )
 
 
-def test_davis_2017(tmp_path: Path) -> None:
+def test_davis_2017_reads_the_split_in_its_order(tmp_path: Path) -> None:
     make_davis(tmp_path, "b", masks=3)
     make_davis(tmp_path, "a", masks=3)
     dataset = open_dataset("davis2017-val", tmp_path)
@@ -66,7 +66,7 @@ def test_davis_2016_merges_the_objects_of_the_2017_tree(tmp_path: Path) -> None:
     assert np.count_nonzero(sequence.annotation(0)) == 2
 
 
-def test_davis_2016_original_tree(tmp_path: Path) -> None:
+def test_davis_2016_reads_the_original_tree(tmp_path: Path) -> None:
     make_davis_2016(tmp_path)
     dataset = open_dataset("davis2016-val", tmp_path)
     (sequence,) = dataset.sequences
@@ -79,7 +79,7 @@ def test_davis_2016_original_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image", ["/../../etc/bear/0.png", "0.png", "/JPEGImages/../bear/0.png"])
-def test_davis_2016_paths_stay_inside(tmp_path: Path, image: str) -> None:
+def test_davis_2016_refuses_paths_outside_the_data_set(tmp_path: Path, image: str) -> None:
     make_davis_2016(tmp_path)
     (tmp_path / "ImageSets/480p/val.txt").write_text(f"{image} /Annotations/480p/bear/00000.png\n")
     with pytest.raises(InputError, match="is not a path like"):
@@ -93,23 +93,23 @@ def test_davis_test_dev_has_an_archive_and_no_local_score(tmp_path: Path) -> Non
     assert (dataset.archive, dataset.split, dataset.annotated) == ("sequences", "test-dev", False)
 
 
-def test_sequences_are_selected_by_name(tmp_path: Path) -> None:
+def test_davis_selects_sequences_by_name(tmp_path: Path) -> None:
     make_davis(tmp_path, "swan", masks=3)
     make_davis(tmp_path, "bear", masks=3)
-    (tmp_path / "JPEGImages/480p/swan/00000.png").unlink()  # a broken one that is not asked for
+    (tmp_path / "JPEGImages/480p/swan/00000.png").unlink()  # incomplete, but not selected
     dataset = open_dataset("davis2017-val", tmp_path, sequences=["bear"])
     assert [sequence.name for sequence in dataset.sequences] == ["bear"]
     with pytest.raises(InputError, match=r"no sequence 'swann' \(did you mean 'swan'\?\)"):
         open_dataset("davis2017-val", tmp_path, sequences=["swann"])
 
 
-def test_davis_errors_name_what_is_missing(tmp_path: Path) -> None:
+def test_davis_names_the_missing_file_or_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none does not exist; expected DAVIS: JPEGImages/480p"):
         open_dataset("davis2017-val", tmp_path / "none")
     with pytest.raises(InputError, match=r"2017/val\.txt does not exist; expected in .* DAVIS: "):
         open_dataset("davis2017-val", tmp_path)
     make_davis(tmp_path, "a", masks=3)
-    with pytest.raises(InputError, match=r"2017/vall\.txt does not exist; splits there: val"):
+    with pytest.raises(InputError, match=r"2017/vall\.txt does not exist; available splits: val"):
         open_dataset("davis2017-vall", tmp_path)
     (tmp_path / "JPEGImages/480p/a/00002.png").unlink()
     with pytest.raises(InputError, match=r"a/00002\.png has no frame"):
@@ -126,7 +126,7 @@ def test_davis_errors_name_what_is_missing(tmp_path: Path) -> None:
         open_dataset("davis2017-val", tmp_path)
 
 
-def test_mask_of_another_size_than_its_frame(tmp_path: Path) -> None:
+def test_frames_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
     make_davis(tmp_path, "a", masks=1)
     add_mask(tmp_path / "Annotations/480p/a/00000.png", 1, size=(7, 4))
     (sequence,) = open_dataset("davis2017-val", tmp_path).sequences
@@ -134,13 +134,13 @@ def test_mask_of_another_size_than_its_frame(tmp_path: Path) -> None:
         next(sequence.frames())
 
 
-def test_split_file_cannot_lead_out_of_the_output_folder(tmp_path: Path) -> None:
+def test_davis_refuses_sequence_names_that_escape_the_output_folder(tmp_path: Path) -> None:
     make_davis(tmp_path, "../a", masks=3)
     with pytest.raises(InputError, match=r"val\.txt: the sequence name '\.\./a'"):
         open_dataset("davis2017-val", tmp_path)
 
 
-def test_real_davis_clips(shared_data: Path) -> None:
+def test_davis_reads_real_clips(shared_data: Path) -> None:
     dataset = open_dataset("davis2017-val", shared_data / "davis-clips")
     lengths = {sequence.name: len(sequence) for sequence in dataset.sequences}
     assert lengths == {"blackswan": 50, "car-shadow": 40, "dogs-jump": 66}
@@ -154,7 +154,7 @@ def test_real_davis_clips(shared_data: Path) -> None:
     assert (fish.split, len(fish.sequences[0]), fish.annotated) == ("first-frame-only", 40, False)
 
 
-def test_real_davis_2016_train(shared_data: Path) -> None:
+def test_davis_reads_real_2016_data(shared_data: Path) -> None:
     dataset = open_dataset("davis2016-train", shared_data / "davis2016-train-288p")
     assert len(dataset.sequences) == 30
     assert dataset.annotated

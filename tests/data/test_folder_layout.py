@@ -1,4 +1,4 @@
-"""The user's own folders of frames and masks become sequences."""
+"""Readers of the user's own folders of frames and masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scmn.errors import InputError
 from tests.data.trees import add_frames, add_mask
 
 
-def test_single_mask_of_any_name_is_for_the_first_frame(tmp_path: Path) -> None:
+def test_folder_sequence_places_a_single_mask_on_the_first_frame(tmp_path: Path) -> None:
     add_frames(tmp_path / "clip", ["f10", "f2", "f1"])
     mask = add_mask(tmp_path / "my mask.png", 4)
     sequence = folder_sequence(tmp_path / "clip", mask)
@@ -22,7 +22,7 @@ def test_single_mask_of_any_name_is_for_the_first_frame(tmp_path: Path) -> None:
     assert folder_sequence(tmp_path / "clip", [mask], name="x").name == "x"
 
 
-def test_masks_name_their_frames(tmp_path: Path) -> None:
+def test_folder_sequence_places_masks_by_name(tmp_path: Path) -> None:
     add_frames(tmp_path / "clip", ["f1", "f2", "f10"])
     late = add_mask(tmp_path / "masks/f10.png", 1, 2)
     assert folder_sequence(tmp_path / "clip", late).annotation_paths == {2: late}
@@ -35,11 +35,11 @@ def test_masks_name_their_frames(tmp_path: Path) -> None:
         assert object_ids(labels) == (1, 2)
 
 
-def test_masks_that_cannot_be_placed(tmp_path: Path) -> None:
+def test_folder_sequence_refuses_masks_that_match_no_frame(tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     add_frames(clip, ["f1", "f2"])
     good = add_mask(tmp_path / "a/f1.png", 1)
-    with pytest.raises(InputError, match=r"other\.png belongs to no frame .* such as f1\.png"):
+    with pytest.raises(InputError, match=r"other\.png matches no frame .* such as f1\.png"):
         folder_sequence(clip, [good, add_mask(tmp_path / "other.png", 1)])
     with pytest.raises(InputError, match="for the same frame"):
         folder_sequence(clip, [good, add_mask(tmp_path / "b/f1.png", 1)])
@@ -51,7 +51,7 @@ def test_masks_that_cannot_be_placed(tmp_path: Path) -> None:
         folder_sequence(clip, tmp_path / "none.png")
 
 
-def test_folder_of_sequences(tmp_path: Path) -> None:
+def test_folder_sequences_reads_one_sequence_per_folder(tmp_path: Path) -> None:
     for name in ("b", "a"):
         add_frames(tmp_path / "frames" / name, ["x1", "x2"])
         add_mask(tmp_path / "masks" / name / "x2.png", 5)

@@ -24,7 +24,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "PNG"])
-def test_lossless_image_is_read_exactly(tmp_path: Path, extension: str) -> None:
+def test_read_image_is_exact_for_lossless_files(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     Image.fromarray(PIXELS).save(path)
     image = read_image(path)
@@ -33,7 +33,7 @@ def test_lossless_image_is_read_exactly(tmp_path: Path, extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", ["jpg", "jpeg", "webp"])
-def test_lossy_image_is_read(tmp_path: Path, extension: str) -> None:
+def test_read_image_reads_lossy_files(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     Image.new("RGB", (20, 12), (200, 100, 50)).save(path)
     image = read_image(path)
@@ -42,31 +42,31 @@ def test_lossy_image_is_read(tmp_path: Path, extension: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "1"])
-def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+def test_read_image_converts_every_mode_to_rgb(tmp_path: Path, mode: str) -> None:
     Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").tolist() == np.full((3, 5, 3), 255).tolist()
 
 
-def test_camera_orientation_is_applied(tmp_path: Path) -> None:
+def test_read_image_applies_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show the image a quarter turn clockwise
     Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(PIXELS, -1))
 
 
-def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
+def test_read_image_refuses_16_bits(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40000, dtype=np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png has mode I;16"):
         read_image(tmp_path / "a.png")
 
 
-def test_missing_image(tmp_path: Path) -> None:
+def test_read_image_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.jpg does not exist"):
         read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png"])
-def test_truncated_image_is_refused(tmp_path: Path, extension: str) -> None:
+def test_read_image_refuses_a_truncated_file(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a.{extension}"
     Image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -74,7 +74,7 @@ def test_truncated_image_is_refused(tmp_path: Path, extension: str) -> None:
         read_image(path)
 
 
-def test_text_file_is_refused(tmp_path: Path) -> None:
+def test_read_image_refuses_a_text_file(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("not an image")
     with pytest.raises(InputError, match=r"a\.jpg cannot be read"):
         read_image(tmp_path / "a.jpg")
@@ -82,7 +82,7 @@ def test_text_file_is_refused(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data(), extension=st.sampled_from(["PNG", "JPEG"]))
-def test_damaged_image_is_read_or_refused(
+def test_read_image_survives_damaged_files(
     tmp_path: Path, data: st.DataObject, extension: str
 ) -> None:
     buffer = io.BytesIO()
@@ -98,33 +98,33 @@ def test_damaged_image_is_read_or_refused(
         assert image.shape[2] == 3
 
 
-def test_listing_is_in_time_order_without_other_files(tmp_path: Path) -> None:
+def test_list_images_sorts_by_time_and_ignores_other_files(tmp_path: Path) -> None:
     touch(tmp_path, "f10.jpg", "f2.JPG", "f1.png", "f003.webp", ".f4.jpg", "._f1.png", "notes.txt")
     (tmp_path / "f5").mkdir()
     names = [path.name for path in list_images(tmp_path)]
     assert names == ["f1.png", "f2.JPG", "f003.webp", "f10.jpg"]
 
 
-def test_two_images_for_one_frame_are_refused(tmp_path: Path) -> None:
+def test_list_images_refuses_two_images_for_one_frame(tmp_path: Path) -> None:
     touch(tmp_path, "00000.jpg", "00001.jpg", "00001.png")
     with pytest.raises(InputError, match=r"frame '00001': 00001\.jpg and 00001\.png"):
         list_images(tmp_path)
 
 
-def test_folder_without_images_and_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no image"):
+def test_list_images_refuses_an_empty_or_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="contains no images"):
         list_images(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
         list_images(tmp_path / "none")
 
 
 @given(st.lists(st.text(max_size=8), max_size=8), st.data())
-def test_order_of_any_names_is_fixed(names: list[str], data: st.DataObject) -> None:
+def test_natural_order_is_total(names: list[str], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(names))
     assert sorted(names, key=natural_order) == sorted(shuffled, key=natural_order)
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=2))
-def test_numbers_are_ordered_as_numbers(numbers: set[int]) -> None:
+def test_natural_order_sorts_numbers_by_value(numbers: set[int]) -> None:
     names = [f"frame_{number}.jpg" for number in numbers]
     assert sorted(names, key=natural_order) == [f"frame_{n}.jpg" for n in sorted(numbers)]

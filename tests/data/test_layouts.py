@@ -1,4 +1,4 @@
-"""YouTube-VOS, MOSE and LVOS become sequences; names of sequences and of data sets."""
+"""The readers of YouTube-VOS, MOSE and LVOS; names of sequences and of data sets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_youtube(root: Path, *, meta: dict[str, dict[str, list[str]]] | None) ->
 
 
 @pytest.mark.parametrize("folder", ["all_frames/valid_all_frames", "valid_all_frames"])
-def test_youtube_vos_runs_on_all_frames_and_writes_the_listed(
+def test_youtube_vos_reads_all_frames_and_writes_the_listed_ones(
     tmp_path: Path, folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_youtube(tmp_path, meta=META)
@@ -74,21 +74,21 @@ def test_youtube_vos_without_meta_writes_the_stored_frames(tmp_path: Path) -> No
     assert sequence.written_frames == frozenset(numbered(5, step=5))
 
 
-def test_youtube_vos_errors(tmp_path: Path) -> None:
+def test_youtube_vos_reports_missing_frames_and_malformed_meta(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="valid does not exist; expected YouTube-VOS"):
         open_dataset("youtube-vos-2018-val", tmp_path)
     make_youtube(tmp_path, meta={"v": {"1": ["00000", "00099", "00100"]}})
     with pytest.raises(InputError, match=r"it is itself a split; .*contains valid/"):
         open_dataset("youtube-vos-2018-val", tmp_path / "valid")
-    with pytest.raises(InputError, match=r"no frame '00099', .*\(2 such frames\)"):
+    with pytest.raises(InputError, match=r"no frame '00099', .*\(2 frames are missing\)"):
         open_dataset("youtube-vos-2018-val", tmp_path)
     meta_file = tmp_path / "valid/meta.json"
     for content in ("[]", '{"videos": {"v": {"objects": {"1": {}}}}}', '{"videos": 3}'):
         meta_file.write_text(content)
-        with pytest.raises(InputError, match=r"meta\.json is not as expected"):
+        with pytest.raises(InputError, match=r"meta\.json is malformed"):
             open_dataset("youtube-vos-2018-val", tmp_path)
     meta_file.write_text("{")
-    with pytest.raises(InputError, match=r"meta\.json is not readable as JSON"):
+    with pytest.raises(InputError, match=r"meta\.json cannot be read as JSON"):
         open_dataset("youtube-vos-2018-val", tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_mose_gives_objects_at_their_first_appearance(tmp_path: Path, name: str)
     assert object_ids(labels) == (9,)
 
 
-def test_fully_annotated_mose_can_be_scored(tmp_path: Path) -> None:
+def test_mose_with_all_annotations_can_be_scored(tmp_path: Path) -> None:
     add_frames(tmp_path / "train/JPEGImages/v", numbered(3))
     for frame in numbered(3):
         add_mask(tmp_path / f"train/Annotations/v/{frame}.png", 1)
@@ -118,14 +118,14 @@ def test_fully_annotated_mose_can_be_scored(tmp_path: Path) -> None:
     assert open_dataset("mose-val", tmp_path).annotated
 
 
-def test_mose_video_without_masks(tmp_path: Path) -> None:
+def test_mose_refuses_a_video_without_masks(tmp_path: Path) -> None:
     add_frames(tmp_path / "valid/JPEGImages/v", numbered(2))
     (tmp_path / "valid/Annotations").mkdir()
     with pytest.raises(InputError, match="Annotations/v does not exist; expected MOSE or LVOS"):
         open_dataset("mose-val", tmp_path)
 
 
-def test_first_appearances_read_no_further_than_asked(tmp_path: Path) -> None:
+def test_first_appearances_reads_only_as_far_as_needed(tmp_path: Path) -> None:
     paths = {
         0: add_mask(tmp_path / "0.png", 2),
         4: add_mask(tmp_path / "4.png", 2, 1),
@@ -143,40 +143,40 @@ def test_first_appearances_read_no_further_than_asked(tmp_path: Path) -> None:
         list(given)
 
 
-def test_meta_cannot_lead_out_of_the_output_folder(tmp_path: Path) -> None:
+def test_youtube_vos_refuses_sequence_names_that_escape_the_output_folder(tmp_path: Path) -> None:
     make_youtube(tmp_path, meta={"../v": {"1": ["00000"]}})
     with pytest.raises(InputError, match=r"meta\.json: the sequence name '\.\./v'"):
         open_dataset("youtube-vos-2018-val", tmp_path)
 
 
-NAMES_LEADING_OUT = ["", ".", "..", "../a", "/a", "a/b", "a\\b", "C:", "C:a", "a\0"]
+ESCAPING_NAMES = ["", ".", "..", "../a", "/a", "a/b", "a\\b", "C:", "C:a", "a\0"]
 
 
-@pytest.mark.parametrize("name", NAMES_LEADING_OUT)
-def test_names_that_lead_out_of_the_output_folder(name: str) -> None:
+@pytest.mark.parametrize("name", ESCAPING_NAMES)
+def test_check_sequence_name_refuses_names_that_escape_the_output_folder(name: str) -> None:
     with pytest.raises(InputError, match=r"list\.txt: the sequence name"):
         check_sequence_name(name, Path("list.txt"))
 
 
 @pytest.mark.parametrize("name", ["davis2017val", "coco", "davis2017-", "davis2017-../val"])
-def test_unknown_dataset_lists_the_known(tmp_path: Path, name: str) -> None:
+def test_open_dataset_lists_the_known_data_sets(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=f"unknown data set '{name}'.*mose-val"):
         open_dataset(name, tmp_path)
 
 
-def test_misspelled_dataset_gets_the_nearest_name(tmp_path: Path) -> None:
+def test_open_dataset_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'youtube-vos-2018-val'"):
         open_dataset("youtubevos-2018-val", tmp_path)
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_dataset_shows_its_layout_when_absent(tmp_path: Path, name: str) -> None:
+def test_open_dataset_shows_the_expected_layout(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="JPEGImages/") as caught:
         open_dataset(name, tmp_path / "absent")
     assert "\n" not in str(caught.value)
 
 
-def test_real_youtube_vos(shared_data: Path) -> None:
+def test_youtube_vos_reads_real_data(shared_data: Path) -> None:
     sequences = youtube_vos_sequences(
         shared_data / "youtubevos-sparse", split="train", all_frames=False
     )

@@ -1,4 +1,4 @@
-"""Label maps: which files are accepted, what is read from them, and what is written."""
+"""Label maps: accepted files, their contents, and writing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def saved(folder: Path, pixels: np.ndarray, mode: str | None = None, name: str =
     return folder / name
 
 
-def test_palette_is_that_of_davis() -> None:
+def test_davis_palette_has_256_distinct_colours() -> None:
     palette = davis_palette()
     assert palette[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
     assert palette[VOID].tolist() == [224, 224, 192]
@@ -47,7 +47,7 @@ def test_palette_is_that_of_davis() -> None:
 
 @reuse_folder
 @given(labels=label_maps)
-def test_written_label_map_is_read_back(tmp_path: Path, labels: np.ndarray) -> None:
+def test_write_label_map_round_trip(tmp_path: Path, labels: np.ndarray) -> None:
     path = tmp_path / "new" / "m.png"
     write_label_map(path, labels)
     assert np.array_equal(read_label_map(path), labels)
@@ -57,7 +57,9 @@ def test_written_label_map_is_read_back(tmp_path: Path, labels: np.ndarray) -> N
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_label_map_keeps_the_old_file_on_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "m.png"
     write_label_map(path, LABELS)
 
@@ -72,7 +74,7 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert np.array_equal(read_label_map(path), LABELS)
 
 
-def test_another_palette_does_not_matter(tmp_path: Path) -> None:
+def test_read_label_map_ignores_the_palette(tmp_path: Path) -> None:
     image = Image.fromarray(LABELS)
     image.putpalette(np.arange(768).astype(np.uint8).tobytes())
     image.save(tmp_path / "m.png")
@@ -80,7 +82,7 @@ def test_another_palette_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
-def test_black_and_white_is_one_object(tmp_path: Path, mode: str) -> None:
+def test_read_label_map_takes_black_and_white_as_one_object(tmp_path: Path, mode: str) -> None:
     mask = np.array([[0, 1, 1], [0, 0, 1]], dtype=np.uint8)
     path = saved(tmp_path, mask * 255, mode)
     with Image.open(path) as image:
@@ -89,25 +91,29 @@ def test_black_and_white_is_one_object(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("white", [255, 65535])
-def test_black_and_white_of_16_bits(tmp_path: Path, white: int) -> None:
+def test_read_label_map_takes_16_bit_black_and_white_as_one_object(
+    tmp_path: Path, white: int
+) -> None:
     mask = np.array([[0, 1], [1, 0]], dtype=np.uint16)
     assert np.array_equal(read_label_map(saved(tmp_path, mask * np.uint16(white))), mask)
 
 
-def test_transparency_is_ignored(tmp_path: Path) -> None:
+def test_read_label_map_ignores_alpha(tmp_path: Path) -> None:
     grey_alpha = np.array([[[255, 0], [255, 255], [0, 90]]], dtype=np.uint8)
     image = Image.merge("LA", [Image.fromarray(grey_alpha[..., part]) for part in (0, 1)])
     image.save(tmp_path / "m.png")
     assert read_label_map(tmp_path / "m.png").tolist() == [[1, 1, 0]]
 
 
-def test_small_grey_values_are_ids(tmp_path: Path) -> None:
+def test_read_label_map_takes_small_grey_values_as_ids(tmp_path: Path) -> None:
     labels = np.array([[0, 1, 2], [5, 64, 0]], dtype=np.uint8)
     assert np.array_equal(read_label_map(saved(tmp_path, labels)), labels)
 
 
 @pytest.mark.parametrize("values", [[0, 3, 255], [0, 100, 200], [0, 128], [1, 2, 255]])
-def test_grey_edges_are_refused_by_value(tmp_path: Path, values: list[int]) -> None:
+def test_read_label_map_names_the_values_of_antialiased_masks(
+    tmp_path: Path, values: list[int]
+) -> None:
     path = saved(tmp_path, np.array([values], dtype=np.uint8))
     named = ", ".join(map(str, values))
     with pytest.raises(
@@ -116,7 +122,7 @@ def test_grey_edges_are_refused_by_value(tmp_path: Path, values: list[int]) -> N
         read_label_map(path)
 
 
-def test_antialiased_circle_is_refused(tmp_path: Path) -> None:
+def test_read_label_map_refuses_an_antialiased_circle(tmp_path: Path) -> None:
     y, x = np.mgrid[:40, :40]
     soft = np.clip(12 - np.hypot(y - 20, x - 20), 0, 1)
     for mode in ("L", "RGB"):
@@ -127,31 +133,33 @@ def test_antialiased_circle_is_refused(tmp_path: Path) -> None:
 
 @reuse_folder
 @given(labels=label_maps, alpha=st.booleans())
-def test_davis_colours_are_looked_up(tmp_path: Path, labels: np.ndarray, alpha: bool) -> None:
+def test_read_label_map_looks_up_davis_colours(
+    tmp_path: Path, labels: np.ndarray, alpha: bool
+) -> None:
     path = saved(tmp_path, davis_palette()[labels], "RGBA" if alpha else None)
     assert np.array_equal(read_label_map(path), labels)
 
 
-def test_other_colours_are_named(tmp_path: Path) -> None:
+def test_read_label_map_names_unknown_colours(tmp_path: Path) -> None:
     rgb = np.array([[[0, 0, 0], [128, 0, 0], [129, 0, 0], [255, 255, 255]]], dtype=np.uint8)
     with pytest.raises(InputError, match=r"RGB .*: #810000, #ffffff; expected a palette PNG"):
         read_label_map(saved(tmp_path, rgb))
 
 
-def test_other_modes_are_refused(tmp_path: Path) -> None:
+def test_read_label_map_refuses_other_modes(tmp_path: Path) -> None:
     path = saved(tmp_path, LABELS, "CMYK", "m.tif")
     with pytest.raises(InputError, match="mode CMYK"):
         read_label_map(path)
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_read_label_map_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.png does not exist"):
         read_label_map(tmp_path / "none.png")
 
 
 @reuse_folder
 @given(data=st.data())
-def test_damaged_file_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_read_label_map_survives_damaged_files(tmp_path: Path, data: st.DataObject) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.tile(LABELS, (4, 4))).convert("P").save(buffer, "PNG")
     content = bytearray(buffer.getvalue())
@@ -168,7 +176,7 @@ def test_damaged_file_is_read_or_refused(tmp_path: Path, data: st.DataObject) ->
         assert labels.ndim == 2
 
 
-def test_truncated_file_is_refused(tmp_path: Path) -> None:
+def test_read_label_map_refuses_a_truncated_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "m.png"
     write_label_map(path, rng.integers(0, 255, (50, 50), dtype=np.uint8))
@@ -177,12 +185,12 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
         read_label_map(path)
 
 
-def test_ids_leave_out_background_and_void() -> None:
+def test_object_ids_exclude_background_and_void() -> None:
     assert object_ids(LABELS) == (1, 7, 254)
     assert object_ids(np.zeros((2, 2), dtype=np.uint8)) == ()
 
 
-def test_kept_objects_keep_their_ids_and_void_stays() -> None:
+def test_keep_objects_preserves_ids_and_void() -> None:
     assert keep_objects(LABELS, [7]).tolist() == [[0, 0, 7], [0, 0, 255]]
     assert keep_objects(LABELS, object_ids(LABELS)).tolist() == LABELS.tolist()
 
@@ -196,19 +204,19 @@ def test_one_hot_round_trip(labels: np.ndarray) -> None:
     assert np.array_equal(from_one_hot(masks, ids), np.where(labels == VOID, 0, labels))
 
 
-def test_first_object_wins_where_masks_overlap() -> None:
+def test_from_one_hot_prefers_the_first_object_where_masks_overlap() -> None:
     masks = np.array([[[True, True, False]], [[False, True, False]]])
     assert from_one_hot(masks, (9, 4)).tolist() == [[9, 9, 0]]
     assert from_one_hot(masks[::-1], (4, 9)).tolist() == [[9, 4, 0]]
 
 
-def test_size_is_checked_and_both_are_named() -> None:
+def test_check_size_names_both_sizes() -> None:
     check_size(LABELS, (2, 3), Path("m.png"))
     with pytest.raises(InputError, match=r"m\.png is 3x2 pixels but its frame is 20x10"):
         check_size(LABELS, (10, 20), Path("m.png"))
 
 
-def test_mask_without_object_is_refused() -> None:
+def test_require_objects_refuses_a_mask_without_objects() -> None:
     assert require_objects(LABELS, Path("m.png")) == (1, 7, 254)
-    with pytest.raises(InputError, match=r"m\.png has no object: its only values are 0, 255"):
+    with pytest.raises(InputError, match=r"m\.png has no object: it has only the values 0, 255"):
         require_objects(np.array([[0, 255]], dtype=np.uint8), Path("m.png"))

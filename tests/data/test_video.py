@@ -1,4 +1,4 @@
-"""Video files as sources of frames, and overlay videos."""
+"""Reading and writing video files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scmn.errors import InputError
 
 
 def picture(index: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A smooth picture that tells its index: coarse enough to survive compression."""
+    """Return a picture that encodes its index and survives compression."""
     image = np.full((height, width, 3), 40, dtype=np.uint8)
     image[: height // 2, : width // 2] = (200, 20 + 20 * index, 60)
     return image
@@ -35,7 +35,7 @@ def write_mask(path: Path, size: tuple[int, int] = (48, 64)) -> Path:
     return path
 
 
-def test_written_frames_are_read_back(tmp_path: Path) -> None:
+def test_video_file_reads_written_frames(tmp_path: Path) -> None:
     mask = write_mask(tmp_path / "any.png")
     video = VideoFile(write_video(tmp_path / "clip.mp4"), mask)
     assert (video.name, len(video), video.frame_rate) == ("clip", 6, Fraction(12))
@@ -51,17 +51,17 @@ def test_written_frames_are_read_back(tmp_path: Path) -> None:
     assert [frame.index for frame in video.frames()] == list(range(6))  # a second time
 
 
-def test_masks_name_their_frames(tmp_path: Path) -> None:
+def test_video_file_places_masks_by_name(tmp_path: Path) -> None:
     masks = [write_mask(tmp_path / f"{name}.png") for name in ("00004", "00001")]
     video = VideoFile(write_video(tmp_path / "clip.mp4"), masks)
     given = [frame.index for frame in video.frames() if frame.labels is not None]
     assert given == [1, 4]
     masks.append(write_mask(tmp_path / "00006.png"))
-    with pytest.raises(InputError, match=r"00006\.png belongs to no frame"):
+    with pytest.raises(InputError, match=r"00006\.png matches no frame"):
         VideoFile(video.path, masks)
 
 
-def test_container_that_does_not_say_its_length(tmp_path: Path) -> None:
+def test_video_file_counts_frames_if_the_container_does_not(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -76,7 +76,7 @@ def test_container_that_does_not_say_its_length(tmp_path: Path) -> None:
     assert len(video) == len(list(video.frames())) == 7
 
 
-def test_turned_video_is_set_upright(tmp_path: Path) -> None:
+def test_video_file_applies_rotation(tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
@@ -93,13 +93,13 @@ def test_turned_video_is_set_upright(tmp_path: Path) -> None:
     assert np.abs(frame.image.astype(int) - expected).mean() < 4
 
 
-def test_mask_of_another_size(tmp_path: Path) -> None:
+def test_video_file_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
     video = VideoFile(write_video(tmp_path / "c.mp4"), write_mask(tmp_path / "m.png", (48, 62)))
     with pytest.raises(InputError, match=r"m\.png is 62x48 pixels but its frame is 64x48"):
         next(video.frames())
 
 
-def test_files_that_are_no_video(tmp_path: Path) -> None:
+def test_video_file_refuses_missing_and_other_files(tmp_path: Path) -> None:
     mask = write_mask(tmp_path / "m.png")
     with pytest.raises(InputError, match=r"none\.mp4 does not exist"):
         VideoFile(tmp_path / "none.mp4", mask)
@@ -109,7 +109,7 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
             VideoFile(tmp_path / "bad.mp4", mask)
 
 
-def test_audio_alone_is_no_video(tmp_path: Path) -> None:
+def test_video_file_refuses_audio(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
@@ -121,7 +121,7 @@ def test_audio_alone_is_no_video(tmp_path: Path) -> None:
         VideoFile(path, write_mask(tmp_path / "m.png"))
 
 
-def test_damaged_video_is_refused_by_frame(tmp_path: Path) -> None:
+def test_video_file_names_the_frame_that_cannot_be_decoded(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4")
     content = bytearray(path.read_bytes())
     payload = content.index(b"mdat") + 4
@@ -132,7 +132,9 @@ def test_damaged_video_is_refused_by_frame(tmp_path: Path) -> None:
         list(video.frames())
 
 
-def test_shortened_video_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_video_file_warns_if_frames_are_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_video(tmp_path / "clip.mp4", count=12)
     content = path.read_bytes()
     payload = content.index(b"mdat")
@@ -144,14 +146,14 @@ def test_shortened_video_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("size", [(47, 63), (48, 63), (47, 64)])
-def test_odd_sizes_are_padded_to_even(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_video_writer_pads_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     path = write_video(tmp_path / "odd.mp4", count=2, size=size)
     frame = next(VideoFile(path, write_mask(tmp_path / "m.png")).frames())
     assert frame.image.shape == (48, 64, 3)
     assert np.abs(frame.image[: size[0], : size[1]].astype(int) - picture(0, *size)).mean() < 4
 
 
-def test_output_plays_in_a_browser(tmp_path: Path) -> None:
+def test_video_writer_output_plays_in_a_browser(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "clip.mp4"
     with VideoWriter(path, frame_rate=Fraction(30000, 1001)) as writer:
         writer.write(picture(0))
@@ -160,28 +162,28 @@ def test_output_plays_in_a_browser(tmp_path: Path) -> None:
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert stream.average_rate == Fraction(30000, 1001)
     content = path.read_bytes()
-    assert content.index(b"moov") < content.index(b"mdat")  # starts before it is wholly loaded
+    assert content.index(b"moov") < content.index(b"mdat")  # playback starts while loading
 
 
-def test_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_video_writer_is_atomic(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     with VideoWriter(path, frame_rate=10) as writer:
         writer.write(picture(0))
         assert not path.exists()
     before = path.read_bytes()
 
-    def fail_on_the_way() -> None:
+    def write_and_fail() -> None:
         with VideoWriter(path, frame_rate=10) as writer:
             writer.write(picture(1))
             raise OSError("elsewhere")
 
     with pytest.raises(OSError, match="elsewhere"):
-        fail_on_the_way()
+        write_and_fail()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_video_without_frames_or_with_changing_ones(tmp_path: Path) -> None:
+def test_video_writer_refuses_no_frames_and_changing_sizes(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="the video has no frame"),
         VideoWriter(tmp_path / "a.mp4", frame_rate=10),
@@ -194,7 +196,7 @@ def test_video_without_frames_or_with_changing_ones(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "b.mp4"]
 
 
-def test_unwritable_place(tmp_path: Path) -> None:
+def test_video_writer_reports_an_unwritable_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(InputError, match=r"cannot write .*clip\.mp4"),

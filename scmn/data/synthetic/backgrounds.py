@@ -1,4 +1,4 @@
-"""Surroundings: large still scenes over which the camera moves."""
+"""Backgrounds: large still pictures over which the camera moves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHADOW_SCALE = 4  # shadows are soft: a quarter of the resolution is enough for
 def draw_background(
     rng: np.random.Generator, size: tuple[int, int], palette: Palette
 ) -> np.ndarray:
-    """Draw one scene in the palette's colours, uint8 (H, W, 3)."""
-    kind = str(rng.choice(list(SCENES)))
-    scene = SCENES[kind](rng, size, palette)
-    # Shallow depth of field: what is behind is a little soft, sometimes very.
+    """Draw one background in the palette's colours, uint8 (H, W, 3)."""
+    kind = str(rng.choice(list(BACKGROUNDS)))
+    scene = BACKGROUNDS[kind](rng, size, palette)
+    # Shallow depth of field: the background is a little out of focus, sometimes very.
     blur = rng.choice([0.0, 0.0012, 0.003, 0.007], p=[0.35, 0.3, 0.25, 0.1]) * size[0]
     if blur > 0.4:
         scene = cv2.GaussianBlur(scene, (0, 0), blur)
@@ -30,14 +30,16 @@ def _ground(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -
     """Sand, grass or stone: noise of many octaves with patches of a second colour and pebbles."""
     grain = noise(rng, size, cells=14.0, gain=0.85)
     tone = noise(rng, size, cells=1.5, gain=0.5)
-    scene = colour(0.5 + 0.13 * tone + 0.1 * grain, palette.surroundings(rng))
-    second = colour(0.5 + 0.15 * grain, palette.surroundings(rng))
+    scene = colour(0.5 + 0.13 * tone + 0.1 * grain, palette.background_ramp(rng))
+    second = colour(0.5 + 0.15 * grain, palette.background_ramp(rng))
     patches = noise(rng, size, cells=2.5, gain=0.6)
     share = soft_step(patches - np.float32(rng.uniform(0.2, 1.0)), sharpness=rng.uniform(1.5, 8.0))
     scene = cv2.blendLinear(second, scene, share, 1 - share)
     for _ in range(int(rng.integers(0, 3))):
         pebbles = _bumps(rng, size, count=int(rng.integers(30, 120)), radius=(0.008, 0.035))
-        scene = _paper(scene, pebbles, colour(0.5 + 0.2 * tone, palette.surroundings(rng)), 0.012)
+        scene = _lay_over(
+            scene, pebbles, colour(0.5 + 0.2 * tone, palette.background_ramp(rng)), 0.012
+        )
     return scene
 
 
@@ -45,7 +47,7 @@ def _ridges(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -
     """Hills behind hills, paler with distance."""
     height, width = size
     _, y = plane(size)
-    sky = palette.surroundings(rng, contrast=1.2)
+    sky = palette.background_ramp(rng, contrast=1.2)
     clouds = noise(rng, size, cells=2.0, stretch=3.0, gain=0.45)
     scene = colour(np.clip(0.72 + 0.28 * y + 0.05 * clouds, 0, 1), sky)
     haze = scene[height // 2, width // 2].copy()
@@ -58,7 +60,7 @@ def _ridges(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -
         share = soft_step(y - line[None].astype(np.float32), sharpness=height / 3)
         texture = noise(rng, size, cells=4 + 10 * near, gain=0.7, stretch=rng.uniform(0.7, 2.5))
         shade = 0.62 - 0.3 * near + 0.12 * texture - 0.12 * np.clip(y - line[None], 0, 1)
-        hill = colour(shade, palette.surroundings(rng, contrast=1.4))
+        hill = colour(shade, palette.background_ramp(rng, contrast=1.4))
         hill = hill * np.float32(0.35 + 0.65 * near) + haze * np.float32(0.65 * (1 - near))
         scene = cv2.blendLinear(hill, scene, share, 1 - share)
     return scene
@@ -67,14 +69,14 @@ def _ridges(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -
 def _leaves(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -> np.ndarray:
     """Overlapping cut-outs from large to small: the dead-leaves model of natural images."""
     tone = noise(rng, size, cells=3.0, gain=0.7)
-    scene = colour(0.5 + 0.12 * tone, palette.surroundings(rng))
+    scene = colour(0.5 + 0.12 * tone, palette.background_ramp(rng))
     layers = int(rng.integers(5, 9))
     for layer in range(layers):
         large = 0.32 * 0.68**layer
         leaves = _bumps(rng, size, count=round(0.7 / large), radius=(large * 0.5, large))
         turned = tone if layer % 2 else -tone
-        sheet = colour(0.5 + 0.14 * turned, palette.surroundings(rng, contrast=1.1))
-        scene = _paper(scene, leaves, sheet, 0.02)
+        sheet = colour(0.5 + 0.14 * turned, palette.background_ramp(rng, contrast=1.1))
+        scene = _lay_over(scene, leaves, sheet, 0.02)
     return scene
 
 
@@ -91,7 +93,7 @@ def _floor(rng: np.random.Generator, size: tuple[int, int], palette: Palette) ->
     shades = rng.normal(0, 0.09, 1024).astype(np.float32)
     grain = noise(rng, size, cells=10.0, stretch=rng.choice([1.0, 6.0]), gain=0.75)
     tone = noise(rng, size, cells=1.5, gain=0.5, octaves=3)
-    scene = colour(0.52 + shades[code] + 0.08 * grain + 0.08 * tone, palette.surroundings(rng))
+    scene = colour(0.52 + shades[code] + 0.08 * grain + 0.08 * tone, palette.background_ramp(rng))
     edge = np.minimum(_to_joint(u) * np.float32(rows / 2), _to_joint(v))
     joint = 1 - np.float32(0.45) * soft_step(0.03 - edge, sharpness=25.0)
     return scene * joint[..., None]
@@ -110,16 +112,16 @@ def _water(rng: np.random.Generator, size: tuple[int, int], palette: Palette) ->
     band = 0.5 + 0.5 * np.sin(across + np.float32(rng.uniform(1.0, 2.6)) * bend)
     fine = noise(rng, size, cells=12.0, gain=0.7, stretch=rng.uniform(1.0, 4.0))
     tone = np.float32(rng.uniform(0.25, 0.5)) * (band**2 - 0.4) + 0.07 * fine
-    return colour(0.45 + tone, palette.surroundings(rng, contrast=1.1))
+    return colour(0.45 + tone, palette.background_ramp(rng, contrast=1.1))
 
 
 def _lights(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -> np.ndarray:
     """Discs of light far out of focus."""
     tone = noise(rng, size, cells=1.2, octaves=2, gain=0.4)
-    scene = colour(0.25 + 0.16 * tone, palette.surroundings(rng))
+    scene = colour(0.25 + 0.16 * tone, palette.background_ramp(rng))
     for layer in range(4):
         discs = _bumps(rng, size, count=14, radius=(0.012, 0.04 + 0.025 * layer), round_only=True)
-        lamp, _ = palette.thing(rng, layer)
+        lamp, _ = palette.object_ramps(rng, layer)
         glow = colour(np.full(size, 0.95, np.float32), lamp)
         share = discs * np.float32(rng.uniform(0.2, 0.65))
         scene = cv2.blendLinear(glow, scene, share, 1 - share)
@@ -128,9 +130,8 @@ def _lights(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -
 
 
 def _cloth(rng: np.random.Generator, size: tuple[int, int], palette: Palette) -> np.ndarray:
-    """A patterned sheet, as things themselves have: a busy background."""
-    ramps = (palette.surroundings(rng, contrast=0.8), palette.surroundings(rng, contrast=0.8))
-    sheet = draw_surface(rng, ramps).draw(rng, size).astype(np.float32)
+    """A patterned sheet like those of the objects: a busy background."""
+    sheet = draw_surface(rng, palette.camouflage_ramps(rng)).draw(rng, size).astype(np.float32)
     folds = noise(rng, size, cells=1.5, octaves=3, gain=0.4)
     return sheet * (1 + np.float32(0.09) * folds)[..., None]
 
@@ -143,7 +144,7 @@ def _bumps(
     radius: tuple[float, float],
     round_only: bool = False,
 ) -> np.ndarray:
-    """Scatter smooth shapes; radii are shares of the height. Coverage, float32 (H, W)."""
+    """Return the coverage of random smooth shapes, float32 (H, W); radii relative to the height."""
     height, width = size
     mask = np.zeros(size, np.uint8)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -158,10 +159,10 @@ def _bumps(
     return mask.astype(np.float32) / 255
 
 
-def _paper(
+def _lay_over(
     scene: np.ndarray, coverage: np.ndarray, sheet: np.ndarray, thickness: float
 ) -> np.ndarray:
-    """Lay a cut-out sheet over a scene with a soft shadow below it."""
+    """Lay a cut-out sheet over a scene, with a soft shadow below it."""
     height, width = coverage.shape
     small = cv2.resize(
         coverage, (width // _SHADOW_SCALE, height // _SHADOW_SCALE), interpolation=cv2.INTER_AREA
@@ -174,7 +175,7 @@ def _paper(
     return cv2.blendLinear(sheet, shaded, coverage, 1 - coverage)
 
 
-SCENES: dict[str, Callable[[np.random.Generator, tuple[int, int], Palette], np.ndarray]] = {
+BACKGROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int], Palette], np.ndarray]] = {
     "ground": _ground,
     "ridges": _ridges,
     "leaves": _leaves,

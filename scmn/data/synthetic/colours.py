@@ -1,6 +1,6 @@
-"""Harmonious colours: ramps drawn in OKLCH, where equal steps look equal.
+"""Harmonious colours: ramps in OKLCH, in which equal steps look equal.
 
-The conversion is that of Ottosson, "A perceptual color space for image processing" (2020).
+The conversion is from Ottosson, "A perceptual color space for image processing" (2020).
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _LMS_TO_LINEAR_RGB = np.array(
         [-0.0041960863, -0.7034186147, 1.7076147010],
     ]
 )
-_WARM_HUE = 80.0  # light falls warm, shadows turn away from it
-RAMP_STEPS = 256
+_WARM_HUE = 80.0  # lit tones are warmer than shadows
 
 
 def oklch_to_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
@@ -46,10 +45,10 @@ def ramp(
 ) -> np.ndarray:
     """Return a ramp from dark to light, uint8 (256, 3) RGB.
 
-    The hue turns by ``hue_shift`` degrees towards warm light and the chroma is highest in the
-    middle tones, as a painter mixes shadows and highlights.
+    The hue turns by ``hue_shift`` degrees towards warm light, and the chroma is highest in the
+    middle tones, as in paintings.
     """
-    step = np.linspace(0.0, 1.0, RAMP_STEPS)
+    step = np.linspace(0.0, 1.0, 256)
     towards_warm = np.sign((_WARM_HUE - hue + 180.0) % 360.0 - 180.0)
     hues = hue + towards_warm * hue_shift * (step - 0.5)
     chromas = chroma * (0.6 + 0.4 * np.sin(np.pi * np.clip(step * 0.9 + 0.1, 0.0, 1.0)))
@@ -58,28 +57,28 @@ def ramp(
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one scene: muted surroundings, and hues for what moves in front of them."""
+    """The colours of one scene: a muted background, and hues for the objects in front of it."""
 
     hue: float
-    """Leading hue of the surroundings, degrees."""
+    """Leading hue of the background, degrees."""
     key: tuple[float, float]
-    """Lightness range of the surroundings."""
+    """Lightness range of the background."""
     chroma: float
     hue_spread: float
     accents: tuple[float, ...]
-    """Hues of the things, in the order in which they are given out."""
+    """Hues of the objects, in the order of the cast."""
 
-    def surroundings(self, rng: np.random.Generator, *, contrast: float = 1.0) -> np.ndarray:
-        """Draw one more ramp of the surroundings, uint8 (256, 3); ``contrast`` scales its range."""
+    def background_ramp(self, rng: np.random.Generator, *, contrast: float = 1.0) -> np.ndarray:
+        """Draw a ramp for the background, uint8 (256, 3); ``contrast`` scales its range."""
         middle = rng.uniform(*self.key)
         half = 0.5 * contrast * (self.key[1] - self.key[0])
         low, high = np.clip([middle - half, middle + half], 0.08, 0.97)
         hue = self.hue + self.hue_spread * rng.uniform(-1.0, 1.0)
         return ramp((float(low), float(high)), self.chroma * rng.uniform(0.5, 1.3), hue)
 
-    def thing(self, rng: np.random.Generator, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the main and the second ramp of the ``place``-th thing, each uint8 (256, 3)."""
-        hue = self.accents[place % len(self.accents)] + rng.uniform(-14.0, 14.0)
+    def object_ramps(self, rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the main and the second ramp of the ``index``-th object, uint8 (256, 3) each."""
+        hue = self.accents[index % len(self.accents)] + rng.uniform(-14.0, 14.0)
         middle = rng.uniform(0.45, 0.8)
         chroma = rng.uniform(0.07, 0.19)
         main = ramp((middle - 0.24, min(middle + 0.2, 0.95)), chroma, hue)
@@ -91,13 +90,13 @@ class Palette:
         second = ramp((middle + away - 0.2, middle + away + 0.16), chroma * 0.9, second_hue)
         return main, second
 
-    def camouflaged(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw ramps in the colours of the surroundings: a thing that only its form gives away."""
-        return self.surroundings(rng, contrast=0.8), self.surroundings(rng, contrast=0.8)
+    def camouflage_ramps(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw two ramps in the colours of the background."""
+        return self.background_ramp(rng, contrast=0.8), self.background_ramp(rng, contrast=0.8)
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """Draw a palette by one of the classical schemes of colour harmony."""
+    """Draw a palette by one of the classical colour schemes."""
     hue = float(rng.uniform(0.0, 360.0))
     schemes = (
         (180.0, 30.0, 210.0, -30.0),  # complementary

@@ -1,7 +1,7 @@
-"""Motion over time: the camera, the paths of things, and how they bend.
+"""Motion over time: the camera, the paths of objects, and how they bend.
 
-Lengths are in *units*, about the height of a frame; the frame's middle is (0, 0) and y points
-down. Time is in frames, so that a thing is no faster in a shorter sequence.
+Lengths are in *units*, about the height of a frame; the centre of the frame is (0, 0) and y points
+down. Time is in frames, so that objects are no faster in a shorter sequence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def smooth_step(value: float) -> float:
 
 @dataclass(frozen=True)
 class Wander:
-    """A few slow sine waves per channel that start at zero at frame 0."""
+    """A sum of slow sine waves in each of D channels, zero at frame 0."""
 
     amplitudes: np.ndarray
     """(K, D)."""
@@ -39,7 +39,7 @@ def draw_wander(
     *,
     periods: tuple[float, float] = (24.0, 90.0),
 ) -> Wander:
-    """Draw two waves per channel; ``amplitudes`` are their size, ``periods`` are in frames."""
+    """Draw two waves per channel; ``periods`` are in frames."""
     shape = (2, len(amplitudes))
     scale = np.array([[1.0], [0.4]]) * rng.uniform(0.4, 1.0, shape)
     return Wander(
@@ -51,15 +51,16 @@ def draw_wander(
 
 @dataclass(frozen=True)
 class Excursion:
-    """A way out and back: at full length between two times."""
+    """A movement by ``offset`` and, later, back."""
 
     offset: np.ndarray
     """(2,), units."""
     leave: float
-    """Frame at which the way out begins; it and the way back take ``ramp`` frames each."""
+    """Frame at which the way out begins."""
     come_back: float
-    """Frame at which the way back is over."""
+    """Frame at which the way back ends."""
     ramp: float
+    """Frames that each of the two ways takes."""
 
     def at(self, time: float) -> np.ndarray:
         """Return the offset at a time, (2,)."""
@@ -70,32 +71,30 @@ class Excursion:
 
 @dataclass(frozen=True)
 class Path:
-    """Where a thing is, how it is turned, and how large it is."""
+    """Where an object is, how it is turned, and how large it is."""
 
     anchor: np.ndarray
-    """(2,): the place at frame 0, but for excursions."""
+    """(2,): the place at frame 0, without the excursion."""
     wander: Wander
     """Of x, y, angle (radians), and the logarithm of the size."""
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
-    excursions: tuple[Excursion, ...] = ()
+    excursion: Excursion | None = None
     limits: np.ndarray | None = None
-    """(2,): half the box that the thing's middle keeps to, but for velocity and excursions."""
+    """(2,): half the box that holds the centre, without velocity and excursion."""
     angle: float = 0.0
     spin: float = 0.0
     """Radians per frame."""
 
     def place(self, time: float) -> np.ndarray:
-        """Return the middle at a time, (2,)."""
+        """Return the centre at a time, (2,)."""
         place = self.anchor + self.wander.at(time)[:2]
         if self.limits is not None:
             place = self.limits * np.tanh(place / self.limits)
         place = place + self.velocity * time
-        for excursion in self.excursions:
-            place = place + excursion.at(time)
-        return np.asarray(place)
+        return place if self.excursion is None else place + self.excursion.at(time)
 
     def matrix(self, time: float) -> np.ndarray:
-        """Return the map from the thing's own coordinates (units) to the scene, (3, 3)."""
+        """Return the map from the object's own coordinates (units) to the scene, (3, 3)."""
         turn, growth = self.wander.at(time)[2:]
         angle = self.angle + self.spin * time + turn
         return similarity(self.place(time), angle=angle, scale=float(np.exp(growth)))
@@ -109,7 +108,7 @@ def similarity(place: np.ndarray, *, angle: float, scale: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that follows the things: they stay in view while the surroundings pass by."""
+    """A camera that follows the objects: they stay in view while the background passes by."""
 
     pan: Wander
     """Of x and y, units."""
@@ -118,9 +117,9 @@ class Camera:
     lens: Wander
     """Of the roll (radians) and the logarithm of the zoom."""
     shake: Wander
-    """Of x and y, units; it moves things and surroundings alike."""
+    """Of x and y, units; it moves objects and background alike."""
     reach: np.ndarray
-    """(2,): the furthest that the pan goes."""
+    """(2,): limit of pan and drift together, units."""
 
     def view(self, time: float) -> np.ndarray:
         """Return the map from the scene to the frame, in units, (3, 3)."""
@@ -128,13 +127,13 @@ class Camera:
         return similarity(self.shake.at(time), angle=roll, scale=float(np.exp(zoom)))
 
     def panned(self, time: float) -> np.ndarray:
-        """Return how far the surroundings have passed by, (2,), units."""
+        """Return how far the background has passed by, (2,), units."""
         free = self.pan.at(time) + self.drift * time
         return np.asarray(self.reach * np.tanh(free / self.reach))
 
 
 def draw_camera(rng: np.random.Generator, *, strength: float, reach: np.ndarray) -> Camera:
-    """Draw a camera; ``strength`` 0 is a tripod, 1 a hand."""
+    """Draw a camera; ``strength`` 0 is a tripod, 1 is hand-held."""
     direction = rng.uniform(0, 2 * np.pi)
     speed = strength * rng.choice([0.0, 0.004, 0.011]) * rng.uniform(0.5, 1.5)
     jitter = 0.0015 * strength
@@ -149,16 +148,12 @@ def draw_camera(rng: np.random.Generator, *, strength: float, reach: np.ndarray)
 
 @dataclass(frozen=True)
 class Bending:
-    """Smooth non-rigid motion: travelling waves, and a bend along the thing.
-
-    It maps the bent thing's coordinates to those of the sheet at rest, the direction in which
-    pixels are looked up.
-    """
+    """Smooth non-rigid motion: travelling waves, and a bend along the object."""
 
     directions: np.ndarray
     """(K, 2): wave vectors, radians per sheet half-width."""
     shifts: np.ndarray
-    """(K, 2): what each wave moves, sheet half-widths."""
+    """(K, 2): amplitude of each wave, sheet half-widths."""
     rates: np.ndarray
     """(K,): radians per frame."""
     phases: np.ndarray
@@ -167,11 +162,11 @@ class Bending:
 
     @property
     def reach(self) -> float:
-        """Return an upper bound of how far a point of the sheet is moved by the waves."""
+        """Return an upper bound of how far the waves move a point, sheet half-widths."""
         return float(np.abs(self.shifts).sum())
 
     def look_up(self, x: np.ndarray, y: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Map bent coordinates to the sheet at rest; both float (h, w)."""
+        """Map positions on the bent object to the sheet at rest, float (h, w) each."""
         turn = self.curl.at(time)[0] * x
         cosine, sine = np.cos(turn), np.sin(turn)
         x, y = cosine * x - sine * y, sine * x + cosine * y
@@ -186,7 +181,7 @@ class Bending:
 
 
 def draw_bending(rng: np.random.Generator, *, strength: float) -> Bending:
-    """Draw how a thing bends; ``strength`` 0 is rigid, 1 lively."""
+    """Draw how an object bends; ``strength`` 0 is rigid, 1 lively."""
     waves = 3
     angles = rng.uniform(0, 2 * np.pi, waves)
     lengths = rng.uniform(1.5, 4.5, waves)

@@ -1,19 +1,18 @@
-"""One synthetic sequence: a pure function of settings, seed and number, at any frame."""
+"""One synthetic sequence: a pure function of settings, seed and number at every frame."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Collection, Iterator
-from functools import cached_property, lru_cache
+from collections.abc import Iterator
+from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
 
 from scmn.data.masks import keep_objects, object_ids
 from scmn.data.sequences import Frame
-from scmn.data.synthetic.challenges import find_challenges
-from scmn.data.synthetic.composition import Composition, compose
-from scmn.data.synthetic.settings import SyntheticSettings
+from scmn.data.synthetic.composition import compose, random_stream
+from scmn.data.synthetic.scene import Scene
+from scmn.data.synthetic.synthetic_settings import SyntheticSettings
 from scmn.errors import InputError
 
 _NOISE_LEVELS = 24.0  # standard deviation of the stored sensor noise, grey levels
@@ -21,14 +20,14 @@ _NOISE_MARGIN = 64
 
 
 class SyntheticSequence:
-    """A video of moving things with exact label maps; frames in any order, equal every time.
+    """A video of moving objects with exact label maps; frames can be drawn in any order.
 
-    It is the video that ``settings``, ``seed`` and ``number`` name, whatever was drawn before it
-    and in whichever process; other versions of NumPy or OpenCV may round a few pixels otherwise.
-    Ids are 1..N; objects that enter late have the highest. It can stand where a ``FrameSource`` is
-    asked for: each object's mask is given in the frame where it is first seen.
+    The same ``settings``, ``seed`` and ``number`` give the same video in every process. Other
+    versions of NumPy or OpenCV may round a few pixels differently. Object ids are 1..N; objects
+    that appear after frame 0 have the highest. A sequence is a ``FrameSource``: each object's mask
+    is given on the first frame that shows it.
 
-    The scene is drawn when the first frame is asked for, which takes as long as several frames.
+    The scene is composed on the first access to a frame, which takes as long as several frames.
 
     Raises InputError for a negative seed or number, or if the objects cannot all be placed.
     """
@@ -49,64 +48,34 @@ class SyntheticSequence:
         return self.settings.frames
 
     @cached_property
-    def _composition(self) -> Composition:
-        return compose(self.settings, self._stream)
-
-    def _stream(self, part: str, place: int = 0) -> np.random.Generator:
-        """Return the random numbers of one part of the scene; no part disturbs another."""
-        return np.random.default_rng([self.seed, self.number, zlib.crc32(part.encode()), place])
+    def _scene(self) -> Scene:
+        return compose(self.settings, partial(random_stream, self.seed, self.number))
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The ids of the labelled objects, 1..N."""
-        cast = self._composition.cast
-        return tuple(member.object_id for member in cast if member.role == "object")
+        return tuple(sorted(drawn.object_id for drawn in self._scene.objects if drawn.object_id))
 
-    @property
-    def look_alikes(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of an object id and the id of what looks like it (0: an unlabelled distractor)."""
-        cast = self._composition.cast
-        return tuple(
-            (cast[member.look_alike_of].object_id, member.object_id)
-            for member in cast
-            if member.look_alike_of is not None
-        )
+    def frame(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image, uint8 (H, W, 3) RGB, and the label map, uint8 (H, W), of one frame.
 
-    @cached_property
-    def challenges(self) -> tuple[str, ...]:
-        """Names of the sequence's difficulties, as ``find_challenges`` measures them."""
-        return find_challenges(self._composition)
-
-    def frame(self, index: int, *, hidden: Collection[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """Return image, uint8 (H, W, 3) RGB, and label map, uint8 (H, W), of one frame.
-
-        ``hidden`` leaves objects out of the scene: what is behind them is seen.
-        IndexError for a frame that the sequence does not have.
+        Raises IndexError for a frame that the sequence does not have.
         """
         self._check(index)
-        image, labels = self._composition.scene.render(index, hidden=hidden)
+        image, labels = self._scene.render(index)
         return self._with_sensor_noise(image, index), labels
 
     def image(self, index: int) -> np.ndarray:
-        """Return one frame, uint8 (H, W, 3) RGB."""
+        """Return the image of one frame, uint8 (H, W, 3) RGB."""
         return self.frame(index)[0]
 
     def annotation(self, index: int) -> np.ndarray:
-        """Return one label map, uint8 (H, W), without the cost of the image."""
+        """Return the label map of one frame, uint8 (H, W), without rendering the image."""
         self._check(index)
-        return self._composition.scene.labels(index, self.settings.size)
-
-    def whole_object(self, index: int, object_id: int) -> np.ndarray:
-        """Return the mask of an object as if nothing were in front of it, bool (H, W)."""
-        self._check(index)
-        mask = np.zeros(self.settings.size, bool)
-        for thing, footprint in self._composition.scene.footprints(index, self.settings.size):
-            if thing.object_id == object_id:
-                mask[footprint.rows, footprint.columns] = footprint.support
-        return mask
+        return self._scene.labels(index, self.settings.size)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames in time order; an object is given in the first that shows it."""
+        """Yield the frames in time order; an object is given on the first frame that shows it."""
         given: set[int] = set()
         for index in range(len(self)):
             image, labels = self.frame(index)
@@ -115,7 +84,6 @@ class SyntheticSequence:
             yield Frame(index, f"{index:05d}", image, keep_objects(labels, new) if new else None)
 
     def is_written(self, frame_name: str) -> bool:
-        """Every frame's mask is written."""
         return True
 
     def _check(self, index: int) -> None:
@@ -126,7 +94,8 @@ class SyntheticSequence:
         if not self.settings.sensor_noise:
             return image
         height, width = image.shape[:2]
-        top, left = self._stream("sensor", index).integers(0, _NOISE_MARGIN, 2)
+        rng = random_stream(self.seed, self.number, "sensor", index)
+        top, left = rng.integers(0, _NOISE_MARGIN, 2)
         grain = _sensor_noise((height, width))[top : top + height, left : left + width]
         gain = self.settings.sensor_noise / _NOISE_LEVELS
         return cv2.addWeighted(image, 1.0, grain, gain, -128 * gain)
@@ -134,7 +103,7 @@ class SyntheticSequence:
 
 @lru_cache(maxsize=2)
 def _sensor_noise(size: tuple[int, int]) -> np.ndarray:
-    """Return normal noise about 128, uint8, a little larger than a frame of ``size``."""
+    """Return normal noise around 128, uint8, a little larger than a frame of ``size``."""
     shape = (size[0] + _NOISE_MARGIN, size[1] + _NOISE_MARGIN, 3)
     levels = np.random.default_rng(480).standard_normal(shape, dtype=np.float32)
     noise = np.clip(np.round(levels * _NOISE_LEVELS + 128), 0, 255).astype(np.uint8)

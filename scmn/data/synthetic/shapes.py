@@ -1,6 +1,6 @@
 """Silhouettes: free-form outlines drawn as masks, and their distance and relief.
 
-A silhouette lives on a square sheet; local coordinates run from -1 to 1 over it, y downwards.
+A silhouette is drawn on a square sheet; local coordinates run from -1 to 1 over it, y downwards.
 """
 
 from __future__ import annotations
@@ -11,36 +11,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_DRAWN = 256  # the sheet on which outlines are drawn, whatever the size asked for
-_REACH = 0.82  # the furthest point of a silhouette: what is left is room for bending
+_DRAWN = 256  # pixels of the sheet on which outlines are drawn, whatever the final size
+_REACH = 0.82  # furthest point of a silhouette; the rest of the sheet is room for bending
 _SUBPIXEL_BITS = 4
 
 DISTANCE_STEPS = 8.0
-"""Grey levels of ``Form.distance`` per pixel."""
+"""Grey levels per pixel of the distance that ``make_form`` returns."""
 ON_EDGE = 128
-"""``Form.distance`` on the outline."""
+"""Grey level of the outline itself."""
 
 
 @dataclass(frozen=True)
 class Silhouette:
-    """An outline, and where its eyes or wheels are."""
+    """An outline and its marks: the eye of an animal or the wheels of a car."""
 
     mask: np.ndarray
-    """uint8 (256, 256), 0 or 255, one piece."""
-    eyes: np.ndarray
+    """uint8 (256, 256), 0 or 255, one connected region."""
+    marks: np.ndarray
     """(K, 3): x, y, radius in local coordinates."""
-    wheels: np.ndarray
-    """(K, 3), the same."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What the renderer needs of a silhouette, on a sheet of S x S pixels."""
-
-    distance: np.ndarray
-    """uint8 (S, S): ON_EDGE + DISTANCE_STEPS * (pixels to the outline, positive inside)."""
-    normals: np.ndarray
-    """uint8 (S, S, 2): x and y of the surface's normal, 128 + 127 * value."""
 
 
 class _Canvas:
@@ -48,8 +36,7 @@ class _Canvas:
 
     def __init__(self) -> None:
         self.mask = np.zeros((_DRAWN, _DRAWN), np.uint8)
-        self.eyes: list[tuple[float, float, float]] = []
-        self.wheels: list[tuple[float, float, float]] = []
+        self.marks: list[tuple[float, float, float]] = []
 
     def polygon(self, points: np.ndarray, *, value: int = 255) -> None:
         """Fill a polygon (K, 2) of x, y; ``value`` 0 cuts it out."""
@@ -123,7 +110,7 @@ def _fish(canvas: _Canvas, rng: np.random.Generator) -> None:
     depth = rng.uniform(0.2, 0.36)
     profile = depth * np.array([0.45, 0.85, 1.0, 0.95, 0.75, 0.45, 0.2])
     canvas.limb(np.column_stack([along, np.zeros(7)]), profile)
-    canvas.eyes.append((-0.56, -0.22 * depth, 0.2 * depth))
+    canvas.marks.append((-0.56, -0.22 * depth, 0.2 * depth))
     tail = rng.uniform(0.2, 0.36)
     canvas.polygon(np.array([[0.36, 0.0], [0.8, -tail], [0.68, 0.0], [0.8, tail]]))
     fin = rng.uniform(0.08, 0.24)
@@ -148,7 +135,7 @@ def _quadruped(canvas: _Canvas, rng: np.random.Generator) -> None:
     head = np.array([-0.62, -rise])
     neck = np.array([[-0.38, -0.05], [-0.52, -rise * 0.6], head])
     canvas.limb(neck, np.array([0.16, 0.12, 0.15]))
-    canvas.eyes.append((head[0] - 0.02, head[1] - 0.02, 0.045))
+    canvas.marks.append((head[0] - 0.02, head[1] - 0.02, 0.045))
     canvas.limb(head + np.array([[0.0, 0.0], [-0.14, 0.05]]), np.array([0.13, 0.08]))
     canvas.limb(head + np.array([[0.0, 0.0], [0.08, -0.2]]), np.array([0.06, 0.03]))
     lift = rng.uniform(-0.35, 0.25)
@@ -161,7 +148,7 @@ def _bird(canvas: _Canvas, rng: np.random.Generator) -> None:
         np.array([0.14, 0.25, 0.15, 0.07]),
     )
     canvas.limb(np.array([[-0.44, -0.2], [-0.5, -0.28]]), np.array([0.14, 0.15]))
-    canvas.eyes.append((-0.53, -0.3, 0.045))
+    canvas.marks.append((-0.53, -0.3, 0.045))
     canvas.polygon(np.array([[-0.6, -0.36], [-0.82, -0.24], [-0.58, -0.18]]))
     span, sweep = rng.uniform(0.5, 0.78), rng.uniform(0.1, 0.5)
     wing = np.array([[-0.2, 0.0], [0.05, -span * 0.6], [sweep, -span]])
@@ -176,7 +163,7 @@ def _car(canvas: _Canvas, rng: np.random.Generator) -> None:
     canvas.polygon(np.array([*nose, *tail]))
     for wheel in (-0.46, 0.46):
         canvas.limb(np.array([[wheel, 0.22], [wheel + 0.01, 0.22]]), np.full(2, 0.16))
-        canvas.wheels.append((wheel, 0.22, 0.15))
+        canvas.marks.append((wheel, 0.22, 0.15))
 
 
 def _sprawler(canvas: _Canvas, rng: np.random.Generator) -> None:
@@ -217,45 +204,39 @@ OUTLINES: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
     "figure": _figure,
 }
 RIGID = frozenset({"car"})
-"""Outlines of things that turn and grow but do not bend."""
+"""Outlines of objects that turn and grow but do not bend."""
 UPRIGHT = frozenset({"car", "quadruped", "figure", "bird"})
-"""Outlines that have an upper side."""
+"""Outlines of objects that sway but do not turn over."""
 
 
 def draw_silhouette(rng: np.random.Generator, outline: str) -> Silhouette:
-    """Draw one silhouette of a kind in ``OUTLINES``."""
+    """Draw one silhouette with an outline in ``OUTLINES``."""
     canvas = _Canvas()
     OUTLINES[outline](canvas, rng)
-    eyes, wheels = np.reshape(canvas.eyes, (-1, 3)), np.reshape(canvas.wheels, (-1, 3))
+    mask, marks = canvas.mask, np.reshape(canvas.marks, (-1, 3))
     if rng.random() < 0.5:
-        mirror = np.array([-1.0, 1.0, 1.0])
-        canvas.mask, eyes, wheels = cv2.flip(canvas.mask, 1), eyes * mirror, wheels * mirror
-    return _tidy(Silhouette(canvas.mask, eyes, wheels), rounding=rng.uniform(2.0, 5.0))
+        mask, marks = cv2.flip(mask, 1), marks * [-1.0, 1.0, 1.0]
+    return _tidy(Silhouette(mask, marks), rounding=rng.uniform(2.0, 5.0))
 
 
 def vary_silhouette(
     silhouette: Silhouette, rng: np.random.Generator, *, strength: float = 0.04
 ) -> Silhouette:
-    """Return a sibling of a silhouette: every point moved smoothly by about ``strength``."""
+    """Return a look-alike: every point is moved smoothly by about ``strength``."""
     shifts = rng.normal(0, strength * _DRAWN / 2, (4, 4, 2)).astype(np.float32)
     shifts = cv2.resize(shifts, (_DRAWN, _DRAWN), interpolation=cv2.INTER_CUBIC)
     grid = np.arange(_DRAWN, dtype=np.float32)
     map_x, map_y = grid[None] + shifts[..., 0], grid[:, None] + shifts[..., 1]
     warped = cv2.remap(silhouette.mask, map_x, map_y, cv2.INTER_LINEAR)
-
-    def follow(marks: np.ndarray) -> np.ndarray:
-        # The shift is smooth: at the mark it is what it is where the mark comes from.
-        column, row = ((marks[:, :2] + 1) * (_DRAWN / 2)).astype(int).T
-        moved = marks.copy()
-        moved[:, :2] -= shifts[row, column] * (2 / _DRAWN)
-        return moved
-
-    moved = Silhouette(warped, follow(silhouette.eyes), follow(silhouette.wheels))
-    return _tidy(moved, rounding=1.5)
+    # The shift is smooth, so that its value at a mark serves for the inverse as well.
+    marks = silhouette.marks.copy()
+    column, row = ((marks[:, :2] + 1) * (_DRAWN / 2)).astype(int).T
+    marks[:, :2] -= shifts[row, column] * (2 / _DRAWN)
+    return _tidy(Silhouette(warped, marks), rounding=1.5)
 
 
 def _tidy(silhouette: Silhouette, *, rounding: float) -> Silhouette:
-    """Round corners and joints, keep the largest piece, centre it and fit it to the sheet."""
+    """Round corners and joints, keep the largest region, centre it and fit it to the sheet."""
     soft = cv2.GaussianBlur(silhouette.mask, (0, 0), rounding)
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats((soft > 127).astype(np.uint8))
     largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
@@ -268,12 +249,16 @@ def _tidy(silhouette: Silhouette, *, rounding: float) -> Silhouette:
     matrix = np.column_stack([scale * np.eye(2), centre - scale * middle])
     fitted = cv2.warpAffine(single, matrix, (_DRAWN, _DRAWN), flags=cv2.INTER_LINEAR)
     offset = np.array([*(middle + 0.5) * (2 / _DRAWN) - 1, 0.0])
-    eyes, wheels = ((marks - offset) * scale for marks in (silhouette.eyes, silhouette.wheels))
-    return Silhouette(np.where(fitted > 127, 255, 0).astype(np.uint8), eyes, wheels)
+    marks = (silhouette.marks - offset) * scale
+    return Silhouette(np.where(fitted > 127, 255, 0).astype(np.uint8), marks)
 
 
-def make_form(silhouette: Silhouette, size: int) -> Form:
-    """Turn a silhouette into a form on a sheet of ``size`` x ``size`` pixels."""
+def make_form(silhouette: Silhouette, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what rendering needs of a silhouette, on a sheet of S x S pixels (S is ``size``).
+
+    - Distance, uint8 (S, S): ON_EDGE + DISTANCE_STEPS * (pixels to the outline, positive inside).
+    - Normals of the surface, uint8 (S, S, 2): 128 + 127 * x or y.
+    """
     # A blur keeps straight outlines where they are and hides the steps of the drawn mask.
     soft = cv2.GaussianBlur(silhouette.mask.astype(np.float32) / 255, (0, 0), 1.6)
     inside = (soft > 0.5).astype(np.uint8)
@@ -283,7 +268,7 @@ def make_form(silhouette: Silhouette, size: int) -> Form:
     distance = cv2.GaussianBlur(distance, (0, 0), 1.2)
     pixels = cv2.resize(distance, (size, size), interpolation=cv2.INTER_LINEAR) * (size / _DRAWN)
     steps = np.clip(np.round(pixels * DISTANCE_STEPS + ON_EDGE), 0, 255).astype(np.uint8)
-    return Form(steps, _inflate(soft, size))
+    return steps, _inflate(soft, size)
 
 
 def _inflate(soft: np.ndarray, size: int) -> np.ndarray:

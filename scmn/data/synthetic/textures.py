@@ -15,9 +15,9 @@ _OCTAVES = 6
 
 @cache
 def _plate() -> np.ndarray:
-    """Return the white noise that every texture cuts its octaves from, float32 in [-1, 1].
+    """Return the white noise from which every texture cuts its octaves, float32 in [-1, 1].
 
-    One fixed plate, read at random offsets: drawing numbers anew would cost more than the rest.
+    It is read at random offsets, as fresh random numbers would cost more than everything else.
     """
     plate = np.random.default_rng(2019).uniform(-1, 1, (_PLATE_SIZE, _PLATE_SIZE))
     plate = plate.astype(np.float32)
@@ -37,8 +37,8 @@ def noise(
     """Return smooth noise of several octaves, float32 (H, W), mean about 0, deviation 1.
 
     ``cells`` is the number of features of the coarsest octave along the height; each further
-    octave has twice as many and ``gain`` times the amplitude. ``stretch`` > 1 draws the features
-    out along the width. The field does not depend on the size but for its resolution.
+    octave has twice as many and ``gain`` times the amplitude. ``stretch`` > 1 elongates the
+    features along the width. Another size changes only the resolution.
     """
     height, width = size
     offsets = rng.integers(0, _PLATE_SIZE, (octaves, 2))
@@ -51,7 +51,7 @@ def noise(
         grid = _cut(offsets[octave], max(2, round(rows)), max(2, round(columns)))
         if total is None:
             total = grid
-        else:  # the sum grows octave by octave: only the last one is paid at full resolution
+        else:  # only the last octave is added at full resolution
             total = cv2.resize(total, grid.shape[::-1], interpolation=cv2.INTER_CUBIC)
             total += gain**octave * grid
     assert total is not None
@@ -80,7 +80,7 @@ def soft_step(field: np.ndarray, *, sharpness: float) -> np.ndarray:
 
 
 def colour(field: np.ndarray, ramp: np.ndarray) -> np.ndarray:
-    """Look a field in [0, 1], (H, W), up in a ramp (256, 3): float32 (H, W, 3) in 0..255."""
+    """Map a field in [0, 1], (H, W), through a ramp (256, 3): float32 (H, W, 3) in 0..255."""
     index = np.clip(field * 255, 0, 255).astype(np.uint8)
     table = ramp.astype(np.float32)[:, None]
     return cv2.LUT(cv2.merge([index, index, index]), table)
@@ -88,7 +88,7 @@ def colour(field: np.ndarray, ramp: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surface:
-    """What look-alikes share: pattern, scale and colours, but not the drawn instance."""
+    """Pattern, scale and colours of a surface, which look-alikes share."""
 
     pattern: str
     cells: float
@@ -97,9 +97,9 @@ class Surface:
     warp: float
     second_share: float
     roughness: float
-    """Strength of the light and dark speckles, share of the colour."""
+    """Strength of the light and dark speckles, as a fraction of the colour."""
     mottle: float
-    """Strength of the slow change of tone, share of the ramp."""
+    """Strength of the slow change of tone, as a fraction of the ramp."""
     main: np.ndarray
     second: np.ndarray
 
@@ -116,7 +116,7 @@ class Surface:
 
 
 def draw_surface(rng: np.random.Generator, ramps: tuple[np.ndarray, np.ndarray]) -> Surface:
-    """Draw the style of a surface in the two given colour ramps, each uint8 (256, 3)."""
+    """Draw the style of a surface in two colour ramps, uint8 (256, 3) each."""
     return Surface(
         pattern=str(rng.choice(list(PATTERNS))),
         cells=float(rng.uniform(4.0, 9.0)),
@@ -130,11 +130,17 @@ def draw_surface(rng: np.random.Generator, ramps: tuple[np.ndarray, np.ndarray])
     )
 
 
+def _turned(surface: Surface, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates along and across the surface's angle, float32 (H, W) each."""
+    x, y = plane(size)
+    cosine, sine = np.float32(np.cos(surface.angle)), np.float32(np.sin(surface.angle))
+    return cosine * x + sine * y, -sine * x + cosine * y
+
+
 def _along(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Return a warped coordinate along the surface's angle; one unit is one repeat."""
-    x, y = plane(size)
-    across = np.float32(np.cos(surface.angle)) * x + np.float32(np.sin(surface.angle)) * y
-    bent = across + np.float32(surface.warp) * noise(rng, size, cells=2.0, octaves=3)
+    along, _ = _turned(surface, size)
+    bent = along + np.float32(surface.warp) * noise(rng, size, cells=2.0, octaves=3)
     return bent * np.float32(surface.cells / 2)
 
 
@@ -143,18 +149,22 @@ def _wave(phase: np.ndarray) -> np.ndarray:
     return np.abs((phase - np.floor(phase)) * 4 - 2) - 1
 
 
+def _bands(surface: Surface, wave: np.ndarray) -> np.ndarray:
+    """Return the second colour's bands where a wave in [-1, 1] is high."""
+    level = np.float32(1 - 2 * surface.second_share)
+    return soft_step(wave - level, sharpness=wave.shape[0] / surface.cells / 4)
+
+
 def _stripes(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    wave = _wave(_along(surface, rng, size)) - np.float32(1 - 2 * surface.second_share)
-    return soft_step(wave, sharpness=size[0] / surface.cells / 4)
+    return _bands(surface, _wave(_along(surface, rng, size)))
 
 
 def _checks(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     first = _wave(_along(surface, rng, size))
-    x, y = plane(size)
-    across = np.float32(-np.sin(surface.angle)) * x + np.float32(np.cos(surface.angle)) * y
+    _, across = _turned(surface, size)
     second = _wave(across * np.float32(surface.cells / 2))
     sharpness = size[0] / surface.cells / 4
-    # Half-tones where only one band runs, as in woven cloth.
+    # Half-tones where only one band covers the pixel, as in woven cloth.
     return 0.5 * (soft_step(first, sharpness=sharpness) + soft_step(second, sharpness=sharpness))
 
 
@@ -173,16 +183,13 @@ def _rings(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) ->
     centre = rng.uniform(-0.5, 0.5, 2).astype(np.float32)
     radius = np.hypot(x - centre[0], y - centre[1])
     radius += np.float32(0.6 * surface.warp) * noise(rng, size, cells=2.0, octaves=3)
-    wave = _wave(radius * np.float32(surface.cells / 2))
-    return soft_step(
-        wave - np.float32(1 - 2 * surface.second_share), sharpness=size[0] / surface.cells / 4
-    )
+    return _bands(surface, _wave(radius * np.float32(surface.cells / 2)))
 
 
 def _scattered(
     surface: Surface, rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distance to the nearest point of a jittered grid (in grid steps), and its id."""
+    """Return the distance to the nearest point of a jittered grid (in grid steps) and its index."""
     height, width = size
     rows = max(2, round(surface.cells))
     columns = max(2, round(surface.cells * width / height))
@@ -209,7 +216,7 @@ def _cells(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) ->
     _, nearest = _scattered(surface, rng, size)
     shades = rng.random(int(nearest.max()) + 1).astype(np.float32)
     shades[shades < 0.3] = 0.0
-    # A blur of one or two pixels for the seams; cells have no edges of their own to antialias.
+    # Cells are not antialiased: a blur of one or two pixels softens their seams.
     return cv2.GaussianBlur(shades[nearest], (0, 0), max(0.6, size[0] / 250))
 
 
@@ -229,9 +236,8 @@ def _scales(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -
 
 
 def _gradient(surface: Surface, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    x, y = plane(size)
-    across = np.float32(np.cos(surface.angle)) * x + np.float32(np.sin(surface.angle)) * y
-    return np.clip(0.5 + 0.6 * across + 0.1 * noise(rng, size, cells=3.0), 0.0, 1.0)
+    along, _ = _turned(surface, size)
+    return np.clip(0.5 + 0.6 * along + 0.1 * noise(rng, size, cells=3.0), 0.0, 1.0)
 
 
 Pattern = Callable[[Surface, np.random.Generator, tuple[int, int]], np.ndarray]
@@ -248,4 +254,4 @@ PATTERNS: dict[str, Pattern] = {
     "scales": _scales,
     "gradient": _gradient,
 }
-"""Share of the second colour, float32 (H, W) in [0, 1], by the pattern's name."""
+"""By name: the fraction of the second colour, float32 (H, W) in [0, 1]."""
