@@ -1,4 +1,4 @@
-"""docs/performance.md with its plot, from the recorded measurements; nothing is typed by hand."""
+"""Generates docs/performance.md and its plot from the recorded measurements."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ bf16.
 
 
 def record(path: Path, name: str, command: str, measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a named table to the file of measurements, in place of one of that name.
+    """Add a named table to the file of measurements, or replace the one of that name.
 
     Args:
         path: the JSON file.
         name: title of the table.
-        command: what printed it.
+        command: the command that printed it.
         measured: ``cases`` of engines, or ``rows`` of a table.
     """
     content: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def write_page(path: Path, record_path: Path, picture: Path, content: Mapping[st
 
 
 def engine_rows(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the rows of a table with a line for every case and engine."""
+    """Return table rows, one per case and engine."""
     return [
         _engine_row(case, name, engine, case["engines"].get(REFERENCE))
         for case in cases
