@@ -1,10 +1,12 @@
 """Memory-based video object segmentation: SCMN, STM and STCN.
 
-from scmn import build_model, VideoSegmenter
+Example::
 
-segmenter = VideoSegmenter(build_model("stcn", weights="stcn.pth"), device="cuda")
-for prediction in segmenter.run(frames, first_labels):
-    prediction.labels
+    from scmn import VideoSegmenter, build_model
+
+    segmenter = VideoSegmenter(build_model("stcn", weights="stcn.pth"), device="cuda")
+    for prediction in segmenter.run(frames, first_labels):
+        prediction.labels  # uint8 (H, W)
 """
 
 from __future__ import annotations
@@ -15,42 +17,43 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from scmn.build import build_model
-    from scmn.config import MemorySettings, load_config
-    from scmn.errors import InputError
-    from scmn.inference.augmentation import AugmentedSegmenter
-    from scmn.inference.prediction import Prediction
-    from scmn.inference.segmenter import VideoSegmenter
-    from scmn.networks.registry import list_models
-    from scmn.weights.files import save_weights
+    from scmn.build import build_model as build_model
+    from scmn.config import MemorySettings as MemorySettings
+    from scmn.config import load_config as load_config
+    from scmn.data.datasets import open_dataset as open_dataset
+    from scmn.data.video import VideoFile as VideoFile
+    from scmn.errors import InputError as InputError
+    from scmn.inference.augmentation import AugmentedSegmenter as AugmentedSegmenter
+    from scmn.inference.prediction import Prediction as Prediction
+    from scmn.inference.segmenter import VideoSegmenter as VideoSegmenter
+    from scmn.networks.registry import list_models as list_models
+    from scmn.visualization import overlay as overlay
+    from scmn.weights.files import save_weights as save_weights
 
-_HOMES = {
+_MODULES = {
     "AugmentedSegmenter": "scmn.inference.augmentation",
     "InputError": "scmn.errors",
     "MemorySettings": "scmn.config",
     "Prediction": "scmn.inference.prediction",
+    "VideoFile": "scmn.data.video",
     "VideoSegmenter": "scmn.inference.segmenter",
     "build_model": "scmn.build",
     "list_models": "scmn.networks.registry",
     "load_config": "scmn.config",
+    "open_dataset": "scmn.data.datasets",
+    "overlay": "scmn.visualization",
     "save_weights": "scmn.weights.files",
 }
 
-__all__ = [
-    "AugmentedSegmenter",
-    "InputError",
-    "MemorySettings",
-    "Prediction",
-    "VideoSegmenter",
-    "build_model",
-    "list_models",
-    "load_config",
-    "save_weights",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: scoring masks or asking for --help needs no torch.
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    # Imported on first use: scoring masks or printing --help must not wait for torch.
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'scmn' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

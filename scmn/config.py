@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from scmn.errors import InputError
+from scmn.errors import InputError, nearest_name
 from scmn.training.settings import TrainingSettings
 
 # omegaconf reads these annotations at run time and, on Python 3.10, wants Optional and Union.
@@ -92,7 +92,7 @@ class Config:
 def load_config(
     path: str | Path | None, overrides: Sequence[str] = (), defaults: Config | None = None
 ) -> Config:
-    """Read a YAML file and apply ``key=value`` overrides in order.
+    """Read a YAML file (see ``find_config``) and apply ``key=value`` overrides in order.
 
     A file may name another under ``base:`` (relative to itself); its own values win. What neither
     says is as in ``defaults``.
@@ -102,11 +102,32 @@ def load_config(
     """
     config = OmegaConf.structured(defaults or Config())
     if path is not None:
-        for file, content in _with_bases(Path(path)):
+        for file, content in _with_bases(find_config(path)):
             config = _merged(config, content, str(file))
     for override in overrides:
         config = _merged(config, _parsed_override(override), f"override '{override}'")
     return cast(Config, OmegaConf.to_object(config))
+
+
+def find_config(name_or_path: str | Path) -> Path:
+    """Return the file of a configuration: a path, or the name of a shipped one such as ``scmn``.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    folder = Path(__file__).parent / "configs"
+    if not folder.is_dir():  # a wheel has it in the package, a checkout beside it
+        folder = Path(__file__).parent.parent / "configs"
+    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    if str(path) in shipped:
+        return shipped[str(path)]
+    raise InputError(
+        f"config file not found: {path}{nearest_name(path.stem, shipped)}; "
+        f"shipped configurations: {', '.join(shipped)}"
+    )
 
 
 def config_to_yaml(config: Config) -> str:

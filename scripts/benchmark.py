@@ -1,4 +1,4 @@
-"""Measure parts of the package on this machine.
+"""Measure the speed and memory of parts of the package on this machine.
 
 python scripts/benchmark.py --engine --network stm --objects 1 3 10 --remembered 12
 python scripts/benchmark.py --engine --network stcn=stcn.pth --objects 3 --remembered 20
@@ -44,52 +44,57 @@ RECORDED = "--engine, --many-objects, --long, --io, --training: "
 def main() -> None:
     parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
-    add("--engine", action="store_true", help="inference against the published way of working")
-    add("--many-objects", action="store_true", help="time and memory of many objects in a video")
-    add("--long", action="store_true", help="memory and speed early and late in a long video")
+    add("--engine", action="store_true", help="inference against the published implementation")
+    add("--many-objects", action="store_true", help="time and memory with many objects")
+    add("--long", action="store_true", help="memory and speed at both ends of a long video")
     add("--io", action="store_true", help="reading frames and writing masks")
     add("--metrics", action="store_true", help="the scorer against a plain implementation")
-    add("--data", action="store_true", help="drawing training clips against the training step")
-    add("--training", action="store_true", help="the training step under changed settings")
-    add("--record", metavar="TITLE", help=f"{RECORDED}add the table to docs/performance.md")
+    add("--data", action="store_true", help="drawing training clips against training on them")
+    add("--training", action="store_true", help="the training step with different settings")
+    add("--record", metavar="TITLE", help=f"{RECORDED}add a table to docs/performance.md")
     add(
         "--network",
         nargs="+",
         default=["stm", "stcn", "scmn"],
         metavar="NAME[=WEIGHTS]",
-        help="which networks, with a file of trained weights or random ones (stm stcn scmn)",
+        help="networks, with a weights file or random weights (stm stcn scmn)",
     )
-    add("--objects", nargs="+", type=int, default=[1, 3], help="how many (1 3)")
+    add("--objects", nargs="+", type=int, default=[1, 3], help="numbers of objects (1 3)")
     add("--size", nargs="+", type=parse_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
     add("--precision", default="fp32", help="--many-objects, --long: fp32, bf16, fp16")
-    add("--frames", type=int, default=2000, help="of a video; --metrics: of all (2000)")
+    add("--frames", type=int, default=2000, help="frames of a video; --metrics: in total (2000)")
     add("--remembered", nargs="+", type=int, default=[12], help="--engine: frames in memory (12)")
     add(
         "--engines",
         nargs="+",
         default=[engine.REFERENCE, "fp32", "bf16"],
-        help="--engine: reference and precisions of ours; the first is compared with",
+        help="--engine: reference, fp32, bf16, ...; others are compared with the first",
     )
-    add("--steps", type=int, default=5, help="--engine, --training: how many are timed (5)")
-    add("--peak-memory", action="store_true", help="--engine: in processes of their own, too")
+    add("--steps", type=int, default=5, help="--engine, --training: timed steps (5)")
+    add("--peak-memory", action="store_true", help="--engine: measure it in separate processes")
     add("--sequences", type=int, default=30, help="--metrics: synthetic sequences (30)")
     add(
         "--config",
         type=Path,
         default=Path("configs/quickstart.yaml"),
-        help="--data, --training: of a run",
+        help="--data, --training: configuration (configs/quickstart.yaml)",
     )
-    add("--batches", type=int, default=10, help="--data: how many are timed (10)")
-    add("--stage", default="main", help="--training: which stage of the run (main)")
+    add("--batches", type=int, default=10, help="--data: timed batches (10)")
+    add("--stage", default="main", help="--training: stage (main)")
     add(
         "--change",
         nargs="+",
         default=training_step.CHANGES,
         metavar="OVERRIDES",
-        help="--training: a line for each; the first is compared with (precisions and layouts)",
+        help="--training: one row each, compared with the first (precisions and layouts)",
     )
-    add("overrides", nargs="*", metavar="key=value", help="--data, --training: overrides")
+    add(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="--data, --training: override the configuration",
+    )
     given = parser.parse_args()
     sections: dict[str, Callable[[], None]] = {
         "engine": lambda: _publish(given, {"cases": _engines(given)}),
@@ -107,7 +112,7 @@ def main() -> None:
         names = (f"--{name.replace('_', '-')}" for name in sections)
         parser.error(f"choose what to measure: {', '.join(names)}")
     if given.record and len(chosen) > 1:
-        parser.error("--record titles one table: choose one thing to measure")
+        parser.error("--record takes one measurement at a time")
     for section in chosen:
         section()
 
@@ -166,7 +171,7 @@ def _training_steps(given: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def _publish(given: argparse.Namespace, measured: Mapping[str, Any]) -> None:
-    """Print a table, and add it to docs/performance.md where that is wanted."""
+    """Print a table, and with --record add it to docs/performance.md."""
     rows = measured.get("rows") or performance_page.engine_rows(measured["cases"])
     print(table(rows))
     if given.record:

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: make .venv or reuse it, and install what is needed, once.
-#   prepare_environment EXTRA    EXTRA is "" or the name of an extra of setup.py, such as "dev"
+# Sourced by the other scripts: create or reuse .venv and install the requirements once.
+#   prepare_environment EXTRA    EXTRA is "" or an extra of pyproject.toml, such as "dev"
 
 prepare_environment() {
     local extra=$1 python=${PYTHON:-python3} stamp wanted
@@ -8,14 +8,14 @@ prepare_environment() {
         return 2
     fi
     if [ ! -x .venv/bin/python ]; then
-        echo "making .venv with $("$python" --version)"
+        echo "creating .venv with $("$python" --version)"
         "$python" -m venv .venv
     fi
-    # The stamp says what is installed, so that a second run installs nothing.
+    # The stamp records what was installed, so that a second run installs nothing.
     stamp=.venv/installed${extra:+-$extra}
-    wanted=$(cat requirements.txt setup.py | sha256sum)
+    wanted=$(cat requirements.txt pyproject.toml setup.py | sha256sum)
     if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-        echo "installing scmn${extra:+[$extra]} into .venv (some minutes the first time)"
+        echo "installing scmn${extra:+[$extra]} into .venv (takes a few minutes the first time)"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check \
             -r requirements.txt -e ".${extra:+[$extra]}"
         printf '%s\n' "$wanted" >"$stamp"

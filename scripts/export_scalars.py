@@ -1,4 +1,4 @@
-"""Turn a training run's TensorBoard scalars into one small CSV file.
+"""Export the TensorBoard scalars of a training run to a CSV file.
 
 python scripts/export_scalars.py runs/scmn_small docs/scmn_small_training.csv
 """
@@ -22,9 +22,7 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("out", type=Path, metavar="OUT.csv")
-    parser.add_argument(
-        "--every", type=int, default=1, help="keep every n-th point of a scalar (%(default)s)"
-    )
+    parser.add_argument("--every", type=int, default=1, help="keep every n-th point (%(default)s)")
     given = parser.parse_args()
     events = EventAccumulator(str(given.run / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()

@@ -1,11 +1,10 @@
 #!/usr/bin/env python
-"""Turn a training checkpoint into a small .safetensors file for release.
+"""Export a training checkpoint to a small .safetensors file for release.
 
     python scripts/export_weights.py runs/scmn/best.pt scmn.safetensors --dtype fp16
 
-The file holds the weights and what is needed to build the network again, nothing else; every
-program and build_model(..., weights=FILE) read it. The moving average of the weights is taken
-where the run kept one.
+The file holds the weights and the settings of the network, nothing else. eval.py, train.py and
+build_model(..., weights=FILE) read it. If the run averaged its weights, the average is exported.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("checkpoint", type=Path, help="last.pt, best.pt or another checkpoint of a training run")
     add("out", type=Path, metavar="OUT.safetensors")
-    add("--dtype", choices=DTYPES, default="fp32", help="of the weights (%(default)s)")
-    add("--no-average", action="store_true", help="the weights as trained, not their average")
+    add("--dtype", choices=DTYPES, default="fp32", help="precision of the weights (%(default)s)")
+    add("--no-average", action="store_true", help="export the weights as trained")
     given = parser.parse_args(arguments)
     if given.out.suffix != ".safetensors":
         raise InputError(f"{given.out} must end in .safetensors")
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check_range(state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-    """Refuse weights that are not finite, or no longer so in ``dtype``."""
+    """Refuse weights that are not finite in ``dtype``."""
     for name, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value.to(dtype)).all():
             largest = value.abs().max().item()

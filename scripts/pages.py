@@ -1,4 +1,4 @@
-"""What the generated pages of docs/ have in common: tables, plots, and where they were measured."""
+"""Tables, plots and the description of the machine for the generated pages of docs/."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scmn.errors import InputError
 
 
 def machine() -> str:
-    """Describe where this runs."""
+    """Describe the processor, the GPU and the versions for a page."""
     processor = platform.processor() or platform.machine()
     names = Path("/proc/cpuinfo")
     if names.is_file():
@@ -31,7 +31,7 @@ def machine() -> str:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a Markdown table; the columns are those of the first row."""
+    """Return a Markdown table with the columns of the first row."""
     columns = list(rows[0])
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     lines += [f"| {' | '.join(row[column] for column in columns)} |" for row in rows]
@@ -39,18 +39,18 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def median_and_range(times: Sequence[float]) -> str:
-    """Return the median with the least and the most, as a table shows times."""
+    """Return median, minimum and maximum as text."""
     return f"{statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f})"
 
 
 def times_faster(before: float, after: float) -> str:
-    """Return how many times less ``after`` is, as a table shows it."""
+    """Return the ratio of two times as Markdown."""
     return f"**{before / after:.2f}×**"
 
 
 @contextlib.contextmanager
 def plot(path: Path, *, height: float) -> Iterator[Any]:
-    """Yield matplotlib's axes; the picture is written at the end, whole or not at all.
+    """Yield matplotlib axes, then write the picture atomically.
 
     Raises:
         InputError: matplotlib is not installed.

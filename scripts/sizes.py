@@ -1,4 +1,4 @@
-"""Sizes of frames as text: HEIGHTxWIDTH on the command line, HEIGHT×WIDTH in tables."""
+"""Frame sizes as text: HEIGHTxWIDTH on the command line, HEIGHT×WIDTH in tables."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return height and width; for argparse."""
+    """Return (height, width) of an argument such as 480x854."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH, like 480x854")
+        raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH, such as 480x854")
     return int(match[1]), int(match[2])
 
 
 def size_text(size: tuple[int, int]) -> str:
-    """Return a size as a table shows it."""
+    """Return a size for a table."""
     return "×".join(map(str, size))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Check the code (ruff, mypy) and run the tests; arguments go to pytest:
-#   bash scripts/test.sh            everything
-#   bash scripts/test.sh -k memory  some tests
+# Check the code with ruff and mypy and run all tests, or only pytest with your arguments:
+#   bash scripts/test.sh
+#   bash scripts/test.sh -k memory
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
@@ -13,6 +13,6 @@ if [ $# -eq 0 ]; then
     mypy
     set -- -n "$(nproc)"
 fi
-# One thread per test process: they share the cores.
+# One thread per test process, because the processes share the cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 python -m pytest "$@"

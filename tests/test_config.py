@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scmn import InputError, MemorySettings, build_model, load_config
-from scmn.config import Config, config_to_yaml
+from scmn.config import Config, config_to_yaml, find_config
 from scmn.networks.registry import MODELS
 from tests.conftest import REPOSITORY
 
@@ -113,3 +113,21 @@ def test_mistakes_in_overrides(override: str, message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found"):
         load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["scmn", "quickstart"])
+def test_find_config_takes_the_name_of_a_shipped_file(name: str) -> None:
+    assert find_config(name) == REPOSITORY / "configs" / f"{name}.yaml"
+
+
+def test_find_config_prefers_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(Path("scmn"), "model: {name: stm}")
+    assert find_config("scmn") == path
+
+
+def test_find_config_suggests_the_nearest_name() -> None:
+    with pytest.raises(
+        InputError, match=r"not found: quickstrat \(did you mean 'quickstart'\?\); shipped .*stm"
+    ):
+        find_config("quickstrat")

@@ -1,4 +1,4 @@
-"""The scripts that no other test runs, as subprocesses."""
+"""The scripts that no other test runs, each in a subprocess."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def script(name: str, *arguments: object) -> str:
     return completed.stdout + completed.stderr
 
 
-def test_the_first_mask_is_repeated(tmp_path: Path) -> None:
+def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     settings = SyntheticSettings(size=(64, 96), frames=4)
     (name,) = write_davis(tmp_path / "data", sequences=1, settings=settings)
     options = ["--dataset", "davis2017-val", "--data", tmp_path / "data"]
@@ -31,12 +31,12 @@ def test_the_first_mask_is_repeated(tmp_path: Path) -> None:
     assert all(np.array_equal(read_label_map(mask), given) for mask in masks)
 
 
-def test_the_scorer_is_compared_with_a_plain_one() -> None:
+def test_benchmark_metrics_compares_with_a_plain_scorer() -> None:
     printed = script("benchmark.py", "--metrics", "--sequences", 1, "--frames", 4)
     assert "plain" in printed
 
 
-def test_the_engine_segments_as_the_published_way_of_working_does() -> None:
+def test_benchmark_engine_agrees_with_the_reference() -> None:
     options = ["--objects", 2, "--remembered", 3, "--size", "48x64", "--steps", 1]
     weights = REPOSITORY / "scmn/weights/scmn_small.safetensors"
     printed = script(
@@ -50,8 +50,8 @@ def test_the_engine_segments_as_the_published_way_of_working_does() -> None:
     assert all(float(line[-2]) > 0.999 for line in lines)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is told by Linux only")
-def test_the_peak_memory_of_the_engines_is_measured() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports peak memory")
+def test_benchmark_engine_measures_peak_memory() -> None:
     printed = script(
         *("benchmark.py", "--engine", "--network", "scmn_small", "--objects", 1),
         *("--remembered", 3, "--size", "48x64", "--steps", 1, "--engines", "fp32"),
@@ -61,7 +61,7 @@ def test_the_peak_memory_of_the_engines_is_measured() -> None:
     assert float(line.split(" | ")[-1].strip(" |")) > 1
 
 
-def test_many_objects_a_long_video_and_files_are_measured() -> None:
+def test_benchmark_measures_many_objects_long_videos_and_files() -> None:
     printed = script(
         *("benchmark.py", "--many-objects", "--long", "--io", "--network", "scmn_small"),
         *("--objects", 12, "--frames", 402, "--size", "32x48"),
@@ -75,15 +75,15 @@ def test_many_objects_a_long_video_and_files_are_measured() -> None:
     assert len([row for row in rows if row[0].startswith(("read", "write"))]) == 4
 
 
-def test_one_table_is_recorded_at_a_time() -> None:
+def test_benchmark_refuses_to_record_two_measurements() -> None:
     ended = run_python("scripts/benchmark.py", "--io", "--long", "--record", "both")
     assert ended.returncode == 2
-    assert "--record titles one table" in ended.stderr
+    assert "--record takes one measurement at a time" in ended.stderr
 
 
 @pytest.fixture
 def tiny_run(tmp_path: Path) -> list[str]:
-    """Overrides that let the quickstart's stages train on something tiny."""
+    """Overrides for the stages of the quickstart: one short sequence and small clips."""
     write_davis(
         tmp_path, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=4), split="train"
     )
@@ -99,7 +99,7 @@ def tiny_run(tmp_path: Path) -> list[str]:
     ]
 
 
-def test_training_steps_are_compared(tiny_run: list[str]) -> None:
+def test_benchmark_training_compares_settings(tiny_run: list[str]) -> None:
     plain, changed = "training.channels_last=false", "training.channels_last=true"
     options = ["--steps", 1, "--change", plain, changed]
     printed = script("benchmark.py", "--training", *tiny_run, *options)
@@ -109,14 +109,14 @@ def test_training_steps_are_compared(tiny_run: list[str]) -> None:
     assert [bool(ratio) for ratio in faster.values()] == [False, True, False]
 
 
-def test_a_stage_that_is_not_there_is_named(tiny_run: list[str]) -> None:
+def test_benchmark_training_suggests_the_nearest_stage(tiny_run: list[str]) -> None:
     ended = run_python("scripts/benchmark.py", "--training", *tiny_run, "--stage", "mian")
     assert ended.returncode == 2
     assert "no stage 'mian'" in ended.stderr
     assert "did you mean 'main'" in ended.stderr
 
 
-def test_the_loader_is_compared_with_the_training_step(tiny_run: list[str]) -> None:
+def test_benchmark_data_measures_every_stage(tiny_run: list[str]) -> None:
     overrides = ["training.workers=0", *tiny_run]
     printed = script("benchmark.py", "--data", "--batches", 1, *overrides)
     for stage in ("pretrain", "main"):

@@ -1,1 +1,1 @@
-"""Ablations under one budget: what is run, how it is run, how the results are shown."""
+"""Ablations with one budget: the plan, the runs and the report."""

@@ -1,4 +1,4 @@
-"""What an ablation runs: a YAML file of networks, seeds and evaluations."""
+"""The plan of an ablation: a YAML file of networks, seeds and evaluations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scmn.errors import InputError, nearest_name
 
 @dataclass
 class EvaluationPlan:
-    """A data set that every network is scored on."""
+    """A data set on which every network is evaluated."""
 
     title: str = MISSING
     dataset: str = MISSING
@@ -28,17 +28,17 @@ class EvaluationPlan:
 
 @dataclass
 class RunPlan:
-    """A network that is trained, or one that is evaluated in another way."""
+    """A network to train, or a trained one to evaluate with other settings."""
 
     title: str = MISSING
     groups: list[str] = field(default_factory=list)
-    """Headings of the tables that it is in."""
+    """Headings of the tables that list it."""
     overrides: list[str] = field(default_factory=list)
-    """key=value of the configuration, for training and evaluation."""
+    """``key=value`` overrides of the configuration, for training and evaluation."""
     weights_of: Optional[str] = None  # noqa: UP045
     """Evaluate the weights of this run instead of training."""
     seeds: Optional[list[int]] = None  # noqa: UP045
-    """Other seeds than the plan's."""
+    """Seeds of this run (null: those of the plan)."""
 
 
 @dataclass
@@ -49,15 +49,15 @@ class Plan:
     output: str = MISSING
     """Folder of the runs."""
     results: str = MISSING
-    """JSON file of what was measured; the report is made from it alone."""
+    """JSON file of the measurements, from which the report is written."""
     report: str = MISSING
     """Markdown file."""
     picture: str = MISSING
-    """Plot that the report shows."""
+    """Plot of the report."""
     conclusions: str = ""
-    """What came out, in words, below the tables."""
+    """Text below the tables."""
     overrides: list[str] = field(default_factory=list)
-    """Common to all runs."""
+    """Overrides of all runs."""
     seeds: list[int] = field(default_factory=lambda: [0])
     evaluations: dict[str, EvaluationPlan] = field(default_factory=dict)
     runs: dict[str, RunPlan] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Runs train.py and eval.py for a plan; both go on where they stopped."""
+"""Runs train.py and eval.py for a plan; both resume where they were interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCORES = ("J-Mean", "F-Mean", "J&F-Mean")
 
 
 def run(plan: Plan, name: str, seed: int) -> None:
-    """Train (unless that is done), evaluate, and record the scores of one run with one seed."""
+    """Train one run with one seed if necessary, evaluate it, and record the scores."""
     this = plan.runs[name]
     trained = this.weights_of or name
     weights = _training_folder(plan, trained, seed) / LAST
@@ -79,7 +79,7 @@ def _evaluation_command(
 
 
 def _call(command: list[str]) -> None:
-    """Run a program of the repository; its output goes to ours."""
+    """Run a program of the repository and pass its output through."""
     print("$ python", *command, flush=True)
     ended = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False)
     if ended.returncode:
@@ -98,7 +98,7 @@ def _record(plan: Plan, name: str, seed: int, evaluation: str, record: dict[str,
 
 
 def read_results(plan: Plan) -> dict[str, Any]:
-    """Return what was recorded so far."""
+    """Return the recorded results."""
     path = REPOSITORY / plan.results
     if not path.is_file():
         return {}

@@ -1,6 +1,6 @@
-"""The loader alone against the training step: whether drawing clips keeps ahead.
+"""The loader alone against the training step: whether clips are drawn fast enough.
 
-Also what a step costs: arithmetic for each clip, and peak memory on a GPU.
+It also reports the arithmetic per clip, and the peak memory on a GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
     for name, settings in training.stages_in_order.items():
         stage = Stage(name, network, settings, training, Processes(device))
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
-        # First of all: the stage's own workers begin to draw with its first step.
+        # Measured first, because the stage's own workers start drawing with its first step.
         drawn = _rate(iter(loader).__next__, batches, settings.batch_size)
         saved = _SavedForBackward()
         with FlopCounterMode(display=False) as counter, saved:
@@ -53,12 +53,12 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         print(
             f"{name:10} loader {drawn:7.1f} samples/s   "
             f"training step (with loading) {step:7.2f} samples/s   ratio {drawn / step:.1f}   "
-            f"{work / 1e9:.1f} GFLOP and {kept:.0f} MiB saved for backward a sample{memory}"
+            f"{work / 1e9:.1f} GFLOP and {kept:.0f} MiB saved for backward per sample{memory}"
         )
 
 
 class _SavedForBackward(saved_tensors_hooks):
-    """Adds up what the forward pass keeps for the backward pass: most of a step's memory."""
+    """Adds up what the forward pass keeps for the backward pass, most of a step's memory."""
 
     def __init__(self) -> None:
         self._storages: dict[int, int] = {}

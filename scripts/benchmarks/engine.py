@@ -1,8 +1,8 @@
-"""The package's inference against the published way of working, with the same weights.
+"""The package's inference against the published implementation, with the same weights.
 
-Both engines segment the same frames in one process, in turn, so that a busy machine slows both. A
-memory of the wanted length is given; timed is what every further frame costs, from the image to the
-label map. Peak memory is measured apart, in a process for each engine.
+Both engines segment the same frames in one process, alternating, so that a busy machine slows both.
+After the memory is filled, each further frame is timed from the image to the label map. Peak memory
+is measured separately, in one process per engine.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Case:
-    """What is segmented."""
+    """One network, number of objects, memory and frame size."""
 
     network: str
     """``NAME`` or ``NAME=WEIGHTS``."""
     objects: int
     remembered: int
-    """Frames in memory, the previous one among them where the network remembers it."""
+    """Frames in memory, including the previous one if the network remembers it."""
     size: tuple[int, int]
     """Height, width of the frames."""
 
@@ -76,14 +76,14 @@ def measure(
 
 
 def _peak_of_frames(case: Case, name: str, device: str) -> float | None:
-    """Return what remembering and segmenting takes at most beyond the loaded network, MiB."""
+    """Return the peak memory of remembering and segmenting beyond the loaded network, in MiB."""
     memory = PeakMemory(torch.device(device))
     if not memory.is_known:
         return None
     frames, labels = _clip(case, case.remembered + 2)
     network = build(case.network).to(device)
     engine = _engine(name, network)
-    del network  # the package's engine has a copy of its own
+    del network  # the package's engine has its own copy
     memory.restart()
     loaded = memory.now
     _give_memory(engine, case, frames, labels)
@@ -131,7 +131,7 @@ def _give_memory(
     frames: Sequence[np.ndarray],
     labels: Sequence[np.ndarray],
 ) -> None:
-    """Give an engine the frames that it is to remember, but for the previous one."""
+    """Give an engine the frames to remember, except the previous one."""
     ids = range(1, case.objects + 1)
     for index in range(case.remembered - 1 if engine.keep_previous else case.remembered):
         engine.give(frames[index], labels[index], ids)
@@ -151,5 +151,5 @@ def cases(
     remembered: Sequence[int],
     sizes: Sequence[tuple[int, int]],
 ) -> list[Case]:
-    """Return all combinations."""
+    """Return all combinations of the arguments."""
     return [Case(*of) for of in itertools.product(networks, objects, remembered, sizes)]

@@ -1,4 +1,4 @@
-"""What reading frames and writing masks costs, file by file, in one thread."""
+"""The time to read frames and write masks, file by file, in one thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A long video with a bounded memory: peak memory and speed early and late.
+"""A long video with a bounded memory: peak memory and speed at its start and end.
 
-The late frames are timed in turn with those of a second segmenter that has only begun, in the same
-minute: a machine that is busy now and then slows both.
+The last frames are timed in alternation with the first ones of a second segmenter, so that a busy
+machine slows both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scmn.errors import InputError
 from scmn.inference.devices import resolve_device
 
 RENDERED = 100
-"""Different frames; the video goes through them there and back."""
+"""Number of different frames; the video plays them forwards and backwards."""
 EARLY = 200
 TIMED = 100
 MAX_FRAMES = 3
@@ -34,7 +34,7 @@ def measure(
     """Segment a video of ``frames`` frames and return a row for a table.
 
     Raises:
-        InputError: the video is shorter than what is timed.
+        InputError: the video is too short for the timed frames.
     """
     if frames < EARLY + 2 * TIMED:
         raise InputError(f"a long video has at least {EARLY + 2 * TIMED} frames, not {frames}")

@@ -1,4 +1,4 @@
-"""Many objects in one video: time of a frame and peak memory of a process of its own."""
+"""Many objects in one video: time per frame, and peak memory of a separate process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The scorer against a plain implementation, on label maps of the size of DAVIS 2017 val.
+"""The scorer against a plain implementation, on as many label maps as DAVIS 2017 val has.
 
-Both read the same PNG files and run in turn, sequence by sequence, in one process and one thread,
-so that a busy machine slows both. The numbers must agree to 1e-9.
+Both read the same PNG files, alternating by sequence, in one process and one thread, so that a busy
+machine slows both. The numbers must agree to 1e-9.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scmn.evaluation.scores import SequenceScores, score_sequence
 
 WIDTH, HEIGHT = 854, 480
 OBJECTS_PER_SEQUENCE = (1, 2, 3)
-"""In turn: 30 sequences have 60 objects, as in DAVIS 2017 val."""
+"""Used in turn: 30 sequences have 60 objects, as in DAVIS 2017 val."""
 AGREEMENT = 1e-9
 
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ def write_sequence(root: Path, index: int, *, frames: int) -> VideoSequence:
         moved = centres + 60 * np.sin(0.07 * frame + phases)
         annotations[frame] = root / "annotations" / name / f"{frame:05d}.png"
         write_label_map(annotations[frame], _blobs(moved, radii, frame))
-        # The prediction lags behind and loses its way for some frames.
+        # The prediction lags behind and is lost for some frames.
         error = random.normal(0, 3 if frame % 20 < 15 else 25, moved.shape)
         predicted = _blobs(moved + error, radii * random.uniform(0.9, 1.1), frame)
         write_label_map(prediction_path(root / "predictions", name, f"{frame:05d}"), predicted)
@@ -84,7 +84,7 @@ def write_sequence(root: Path, index: int, *, frames: int) -> VideoSequence:
 
 
 def _blobs(centres: np.ndarray, radii: np.ndarray, frame: int) -> np.ndarray:
-    """Draw one wobbling blob per object, uint8 (H, W); later objects hide earlier ones."""
+    """Draw one deforming blob per object, uint8 (H, W); later objects cover earlier ones."""
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     angles = np.linspace(0, 2 * math.pi, 90, endpoint=False)
     for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""The networks that benchmarks run: trained where a file is given or comes along, else drawn."""
+"""The networks that benchmarks run: with given or bundled weights, otherwise with random ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scmn.training.trainer import prepare_network
 
 SMALL = "scmn_small"
 GAINS = {"decoder.predict": 3.0, "_stem": 1e5, ".key": 1.0, "key_projection": 1.0}
-"""Variances of random weights by the end of the module's path: such that masks are far from flat,
-that objects differ, and that a memory read is no lottery between equal positions."""
+"""Variances of random weights by the end of the module's path, chosen so that masks are not flat,
+objects differ, and the memory read does not choose between equal positions."""
 
 
 def build(network: str) -> MemoryNetwork:
@@ -42,7 +42,7 @@ def build(network: str) -> MemoryNetwork:
 
 
 def build_for_training(config: Config, device: torch.device) -> MemoryNetwork:
-    """Build the network of a run as training begins with it."""
+    """Build the network of a run as training starts with it."""
     model = config.model
     network = build_model(model.name, backbone=model.backbone, **model.switches)
     return prepare_network(network, config.training, device)

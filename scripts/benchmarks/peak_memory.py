@@ -1,4 +1,4 @@
-"""Peak memory from a chosen moment on: a GPU's allocated, or this process's resident memory."""
+"""Peak memory since a chosen moment: allocated on a GPU, resident in this process on a CPU."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ Result = TypeVar("Result")
 
 
 class PeakMemory:
-    """The highest memory since :meth:`restart`; on the CPU Linux alone tells it."""
+    """The highest memory since ``restart``; on a CPU, only Linux reports it."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     @property
     def is_known(self) -> bool:
-        """Whether the system tells."""
+        """Whether the system reports it."""
         return self._device.type == "cuda" or _CLEAR.exists()
 
     def restart(self) -> None:
-        """Let the peak start anew from what is in use now."""
+        """Restart the peak from the memory in use now."""
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
-            # What was freed goes back to the system, or later allocations in it would not count.
+            # Return freed memory to the system, or later allocations inside it would not count.
             ctypes.CDLL(None).malloc_trim(0)
             _CLEAR.write_text("5", encoding="ascii")
 
     @property
     def now(self) -> float:
-        """MiB taken at this moment."""
+        """MiB in use now."""
         if self._device.type == "cuda":
             return torch.cuda.memory_allocated(self._device) / 2**20
         return _resident("VmRSS")
 
     @property
     def peak(self) -> float:
-        """MiB taken at most."""
+        """MiB in use at the peak."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 2**20
         return _resident("VmHWM")
@@ -57,7 +57,7 @@ class PeakMemory:
 def in_own_process(
     function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """Call a function in a fresh process, whose memory nothing else has touched."""
+    """Call a function in a fresh process, so that nothing else affects its memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments, **named).result()

@@ -1,13 +1,13 @@
-"""Inference as the published codes of STM and STCN do it, with this package's weights.
+"""Inference as in the published code of STM and STCN, with this package's weights.
 
-What is slow about them is kept on purpose, to measure against: float32 in the default memory
-layout; every object's image stem and (STM) skip path computed again; memory that grows by
-concatenation, in STM for 11 objects whatever their number; one dense affinity; top-k by scattering
-into a dense matrix; STCN holds images and probabilities of the whole video beside its memory. SCMN
-has no published code: it is STM's engine around SCMN's own parts.
+It deliberately keeps what is slow there, as the baseline: float32 in the default memory layout; the
+image stem and (STM) the skip path computed for every object; memory that grows by concatenation, in
+STM always for 11 objects; one dense affinity; top-k by scattering into a dense matrix; in STCN the
+images and probabilities of the whole video beside the memory. SCMN has no published code and is run
+as STM's engine with SCMN's own parts.
 
 Sources: the published inference code of STM (Oh et al., ICCV 2019) and STCN (Cheng et al., NeurIPS
-2021); only what they do is told here again.
+2021), reimplemented from their behaviour.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from scmn.networks.decoder import Skips
 from scmn.networks.stcn import STCN
 
 STM_SLOTS = 11
-"""Objects, with the background, that the published STM reserves memory for."""
+"""Objects, including the background, for which the published STM reserves memory."""
 
 STCN_EVERY = 5
-"""Frames of a video for each that the published STCN remembers."""
+"""The published STCN remembers every n-th frame."""
 
 
 class ReferenceEngine:
-    """Remembers what it is given and segments one frame after the other."""
+    """Remembers the given frames and segments one frame after another."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         self.network = network.eval()
@@ -51,9 +51,9 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def give(self, frame: np.ndarray, labels: np.ndarray, objects: Sequence[int]) -> None:
-        """Remember a frame (H, W, 3) with the given objects of a label map (H, W) for good.
+        """Remember a frame (H, W, 3) permanently, with the given objects of a label map (H, W).
 
-        It stands for the frames of a video up to the next that is remembered.
+        It represents the frames of a video up to the next remembered one.
         """
         image, geometry = self._image(frame)
         masks = torch.from_numpy(to_one_hot(labels, tuple(objects))).float()
@@ -90,12 +90,12 @@ class ReferenceEngine:
         return geometry.network_image(image, self._colour).contiguous(), geometry
 
     def _hold(self, image: Tensor, probabilities: Tensor, *, frames: int) -> None:
-        """Take the room of a video's frames, which STCN loads whole (STM's lie in host memory)."""
+        """Allocate the frames of the video, which STCN holds at once (STM: in host memory)."""
         if isinstance(self.network, STCN):
             self._video.append(torch.cat([image, probabilities], dim=1).repeat(frames, 1, 1, 1))
 
     def _encode(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode every object with an image of its own: keys and values (N, C, 1, h, w)."""
+        """Encode the image once per object: keys and values (N, C, 1, h, w)."""
         objects = masks.shape[1]
         others = (masks.sum(dim=1, keepdim=True) - masks).clamp(0, 1)
         query = self.network.encode_query(image) if self.network.shared_key else None
@@ -112,7 +112,7 @@ class ReferenceEngine:
         empty = STM_SLOTS - 1 - objects
         if empty < 0:
             raise ValueError(f"the published STM takes up to {STM_SLOTS - 1} objects")
-        # Slot 0 is the background's.
+        # Slot 0 is the background.
         pads = (0, 0) * 4 + (1, empty)
         return functional.pad(keys, pads), functional.pad(values, pads)
 
@@ -144,7 +144,7 @@ class ReferenceEngine:
         return torch.softmax(torch.log(everything / (1 - everything)), dim=1)
 
     def _skips(self, query: QueryFeatures, objects: int) -> Skips:
-        """STCN shares the skips over objects; STM computes them for each."""
+        """STCN shares the skips between objects; STM computes them for each."""
         stride8, stride4 = query.stride8, query.stride4
         if self.network.shared_key:
             return self.network.decoder.skips(stride8, stride4)

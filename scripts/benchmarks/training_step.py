@@ -1,7 +1,6 @@
-"""A training step under changed settings, in turn, so that a busy machine slows all of them.
+"""A training step with different settings, alternating, so that a busy machine slows all alike.
 
-The clips are drawn in the training process here, in the step's time; a line of its own says what
-they take.
+Clips are drawn in the training process, so their time is part of the step; a separate row gives it.
 """
 
 from __future__ import annotations
