@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from scmn.data.masks import object_ids
 from scmn.errors import InputError
+from scmn.inference.base import Segmenter
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.geometry import most_probable
 from scmn.inference.prediction import Prediction, with_given_labels
-from scmn.inference.segmenter import Segmenter, VideoSegmenter
+from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 
 
@@ -60,6 +61,8 @@ class AugmentedSegmenter(Segmenter):
                 segmenter = VideoSegmenter(model, scale=scale, **settings)
                 model = segmenter.model  # accelerated once for all views
                 self._views.append(_View(segmenter, flipped))
+        self.device = segmenter.device
+        self.precision = segmenter.precision
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -86,7 +89,7 @@ class AugmentedSegmenter(Segmenter):
     ) -> Prediction:
         """Segment the next frame; see :meth:`Segmenter.step`."""
         label_map = None if labels is None else label_array(labels)
-        image = image_tensor(frame, self._views[0].segmenter.device)[0]
+        image = image_tensor(frame, self.device)[0]
         merged: Tensor | None = None
         first: Prediction | None = None
         for view in self._views:

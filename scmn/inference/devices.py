@@ -27,13 +27,13 @@ def resolve_device(name: str | torch.device) -> torch.device:
         raise InputError(f"unknown device '{name}': use auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise InputError(f"device '{name}' was asked for, but torch finds no CUDA GPU here")
+            raise InputError(f"no device '{name}': torch finds no CUDA GPU on this machine")
         if (device.index or 0) >= torch.cuda.device_count():
             raise InputError(
-                f"device '{name}': this machine has only {torch.cuda.device_count()} GPUs"
+                f"no device '{name}': this machine has only {torch.cuda.device_count()} GPUs"
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(f"device '{name}' was asked for, but torch finds no Apple GPU here")
+        raise InputError(f"no device '{name}': torch finds no Apple GPU on this machine")
     return device
 
 

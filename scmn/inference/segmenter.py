@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,84 +13,15 @@ from scmn.data.masks import MAX_OBJECT_ID, object_ids, to_one_hot
 from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
+from scmn.inference.base import Segmenter
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device
-from scmn.inference.frames import (
-    FrameImage,
-    LabelMap,
-    VideoLabels,
-    check_labels,
-    image_tensor,
-    label_array,
-    labels_by_frame,
-)
+from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction, with_given_labels
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
-
-
-class Segmenter(ABC):
-    """Segments videos frame by frame: one frame in, one prediction out."""
-
-    @property
-    @abstractmethod
-    def object_ids(self) -> tuple[int, ...]:
-        """The ids of the objects that are being segmented."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Forget everything: the next frame is the first of a new video."""
-
-    @abstractmethod
-    def remove_object(self, object_id: int) -> None:
-        """Stop segmenting an object and forget it; InputError if there is no such object."""
-
-    @abstractmethod
-    def step(
-        self,
-        frame: FrameImage,
-        labels: LabelMap | None = None,
-        *,
-        objects: Sequence[int] | None = None,
-    ) -> Prediction:
-        """Segment the next frame.
-
-        Args:
-            frame: uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1].
-            labels: label map (H, W) of objects that are given on this frame: an integer array or
-                tensor, or a PIL image with ids as pixel values. Known objects take the given mask,
-                new ones are added; all others are segmented as usual outside the given masks.
-            objects: ids annotated in ``labels`` (None: those that occur in it). A listed object
-                without pixels is hidden on this frame.
-
-        Raises:
-            InputError: a frame or a label map of a wrong type or size, or a label map without
-                objects.
-        """
-
-    def run(self, frames: Iterable[FrameImage], labels: VideoLabels) -> Iterator[Prediction]:
-        """Segment a new video lazily: yield one prediction per frame.
-
-        Args:
-            frames: the video's frames, as for :meth:`step`.
-            labels: a label map for the first frame, a mapping from frame index to label map, or an
-                iterable of (index, label map) pairs. Frames before the first one are background.
-
-        Raises:
-            InputError: as :meth:`step`, or a label map for a frame that the video does not have.
-        """
-        by_frame = labels_by_frame(labels)
-        self.reset()
-        count = 0
-        for frame in frames:
-            yield self.step(frame, by_frame.pop(count, None))
-            count += 1
-        if by_frame:
-            raise InputError(
-                f"label map for frame {min(by_frame)}, but the video has only {count} frames"
-            )
 
 
 class VideoSegmenter(Segmenter):

@@ -198,7 +198,7 @@ def build_trunk(backbone: str) -> Trunk:
     """Build the trunk of a backbone with random weights.
 
     Raises:
-        ValueError: there is no such backbone.
+        ValueError: an unknown backbone.
     """
     if backbone not in BACKBONES:
         raise ValueError(f"unknown backbone '{backbone}'; known: {', '.join(BACKBONES)}")

@@ -309,20 +309,6 @@ class MemoryNetwork(nn.Module, ABC):
         return torch.softmax(logits, dim=1), logits
 
 
-def join_query(readout: Tensor, query_map: Tensor) -> Tensor:
-    """Concatenate every object's readout with the same map of the query.
-
-    Args:
-        readout: (B, N, Cv, h, w).
-        query_map: (B, C, h, w).
-
-    Returns:
-        (B * N, Cv + C, h, w).
-    """
-    expanded = query_map.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-    return torch.cat([readout, expanded], dim=2).flatten(0, 1)
-
-
 def _batches(objects: int, objects_per_batch: int | None) -> Iterator[slice]:
     step = objects_per_batch or max(objects, 1)
     for start in range(0, objects, step):

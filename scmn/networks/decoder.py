@@ -27,6 +27,20 @@ def bilinear_upsampling(factor: int) -> nn.Upsample:
     return nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def join_query(readout: Tensor, query_map: Tensor) -> Tensor:
+    """Concatenate every object's readout with the same map of the query.
+
+    Args:
+        readout: (B, N, Cv, h, w).
+        query_map: (B, C, h, w).
+
+    Returns:
+        (B * N, Cv + C, h, w).
+    """
+    expanded = query_map.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+    return torch.cat([readout, expanded], dim=2).flatten(0, 1)
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block of two 3x3 convolutions (He et al., ECCV 2016), no norm."""
 

@@ -29,15 +29,8 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.base import (
-    STRIDE,
-    MemoryFrames,
-    MemoryNetwork,
-    ObjectMaps,
-    QueryFeatures,
-    join_query,
-)
-from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.base import STRIDE, MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import (
     KeyValueProjection,
     MemoryEncoder,

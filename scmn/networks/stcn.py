@@ -15,14 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from scmn.networks.backbones import IMAGENET_MEAN
-from scmn.networks.base import (
-    MemoryFrames,
-    MemoryNetwork,
-    ObjectMaps,
-    QueryFeatures,
-    join_query,
-)
-from scmn.networks.decoder import Decoder, ResidualBlock, Skips
+from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Decoder, ResidualBlock, Skips, join_query
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.memory_read import Similarity
 

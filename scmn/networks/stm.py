@@ -13,14 +13,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from scmn.networks.base import (
-    MemoryFrames,
-    MemoryNetwork,
-    ObjectMaps,
-    QueryFeatures,
-    join_query,
-)
-from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
 from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Optional
+from typing import Any
 
 from scmn.errors import InputError, nearest_name
 
 OLD_NAMES = {"keep_first": "keep_annotated"}
 """Earlier names of settings, which files may still hold."""
-
-# Optional rather than "| None": configuration libraries read these annotations on Python 3.10.
 
 
 @dataclass
@@ -29,11 +27,11 @@ class MemorySettings:
         top_k: read only the k most similar positions (None: all).
     """
 
-    every: Optional[int]  # noqa: UP045
+    every: int | None
     keep_annotated: bool
     keep_previous: bool
-    max_frames: Optional[int]  # noqa: UP045
-    top_k: Optional[int]  # noqa: UP045
+    max_frames: int | None
+    top_k: int | None
 
     def __post_init__(self) -> None:
         """
