@@ -18,12 +18,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from scmn.build import build_model as build_model
-    from scmn.config import MemorySettings as MemorySettings
     from scmn.config import load_config as load_config
     from scmn.data.datasets import open_dataset as open_dataset
     from scmn.data.video import VideoFile as VideoFile
     from scmn.errors import InputError as InputError
     from scmn.inference.augmentation import AugmentedSegmenter as AugmentedSegmenter
+    from scmn.inference.memory.settings import MemorySettings as MemorySettings
     from scmn.inference.prediction import Prediction as Prediction
     from scmn.inference.segmenter import VideoSegmenter as VideoSegmenter
     from scmn.networks.registry import list_models as list_models
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "AugmentedSegmenter": "scmn.inference.augmentation",
     "InputError": "scmn.errors",
-    "MemorySettings": "scmn.config",
+    "MemorySettings": "scmn.inference.memory.settings",
     "Prediction": "scmn.inference.prediction",
     "VideoFile": "scmn.data.video",
     "VideoSegmenter": "scmn.inference.segmenter",

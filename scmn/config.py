@@ -15,25 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from scmn.errors import InputError, nearest_name
+from scmn.inference.memory.settings import check_settings
 from scmn.training.settings import TrainingSettings
 
 # omegaconf reads these annotations at run time and, on Python 3.10, wants Optional and Union.
-
-
-@dataclass
-class MemorySettings:
-    """Which frames are remembered and how they are read."""
-
-    every: Optional[int] = 5  # noqa: UP045
-    """Remember every n-th frame of the video (null: none but those below)."""
-    keep_first: bool = True
-    """Frames that came with a user's mask are never forgotten."""
-    keep_previous: bool = True
-    """The previous frame is remembered until the next one takes its place."""
-    max_frames: Optional[int] = None  # noqa: UP045
-    """At most so many frames besides those that are never forgotten; the oldest goes."""
-    top_k: Optional[int] = None  # noqa: UP045
-    """Read only the k most similar positions (null: all)."""
 
 
 @dataclass
@@ -83,8 +68,8 @@ class Config:
     """Everything that a YAML file of ``configs/`` can say."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
-    memory: Optional[MemorySettings] = None  # noqa: UP045
-    """null: the published policy of the network."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """Differences from the network's memory policy (see ``MemorySettings``)."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -106,7 +91,9 @@ def load_config(
             config = _merged(config, content, str(file))
     for override in overrides:
         config = _merged(config, _parsed_override(override), f"override '{override}'")
-    return cast(Config, OmegaConf.to_object(config))
+    loaded = cast(Config, OmegaConf.to_object(config))
+    loaded.memory = check_settings(loaded.memory)
+    return loaded
 
 
 def find_config(name_or_path: str | Path) -> Path:

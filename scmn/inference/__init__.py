@@ -1,1 +1,1 @@
-"""Streaming inference: memory, segmenter, test-time augmentation."""
+"""Segmentation of one video: memory, segmenters, acceleration of trained networks."""

@@ -1,4 +1,4 @@
-"""Test-time augmentation: segmenters on flipped and scaled frames, merged by probability."""
+"""Test-time augmentation: average the probabilities of flipped and scaled frames."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from torch.nn import functional
 
 from scmn.data.masks import object_ids
 from scmn.errors import InputError
-from scmn.inference.frames import FrameImage, image_tensor
+from scmn.inference.base import Segmenter
+from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.geometry import most_probable
 from scmn.inference.prediction import Prediction, with_given_labels
 from scmn.inference.segmenter import VideoSegmenter
-from scmn.inference.streaming import StreamingSegmenter
 from scmn.networks.base import MemoryNetwork
 
 
 @dataclass
 class _View:
-    """A segmenter and the way in which it sees the frames."""
+    """A segmenter and whether it gets the frames mirrored."""
 
     segmenter: VideoSegmenter
     flipped: bool
 
 
-class AugmentedSegmenter(StreamingSegmenter):
-    """Runs a video in several views and averages their probabilities.
+class AugmentedSegmenter(Segmenter):
+    """Segments a video in several views and averages their probabilities.
 
-    Each view keeps a memory of its own, so time and memory are those of one segmenter times the
-    number of views. The interface is that of :class:`VideoSegmenter`.
+    Each view has its own memory, so time and memory grow in proportion to the number of views.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class AugmentedSegmenter(StreamingSegmenter):
         """
         Args:
             model: a network.
-            flip: see every scale mirrored as well.
+            flip: add a mirrored view of every scale.
             scales: factors on the frames' size.
             **settings: those of :class:`VideoSegmenter`.
 
@@ -60,8 +59,10 @@ class AugmentedSegmenter(StreamingSegmenter):
         for scale in sorted(scales, reverse=True):
             for flipped in [False, True] if flip else [False]:
                 segmenter = VideoSegmenter(model, scale=scale, **settings)
-                model = segmenter.model  # made ready once for all views
+                model = segmenter.model  # accelerated once for all views
                 self._views.append(_View(segmenter, flipped))
+        self.device = segmenter.device
+        self.precision = segmenter.precision
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -82,21 +83,22 @@ class AugmentedSegmenter(StreamingSegmenter):
     def step(
         self,
         frame: FrameImage,
-        labels: np.ndarray | None = None,
+        labels: LabelMap | None = None,
         *,
         objects: Sequence[int] | None = None,
     ) -> Prediction:
-        """Segment the next frame; see :meth:`VideoSegmenter.step`."""
-        image = image_tensor(frame, self._views[0].segmenter.device)[0]
+        """Segment the next frame; see :meth:`Segmenter.step`."""
+        label_map = None if labels is None else label_array(labels)
+        image = image_tensor(frame, self.device)[0]
         merged: Tensor | None = None
         first: Prediction | None = None
         for view in self._views:
             prediction = view.segmenter.step(
                 image.flip(-1) if view.flipped else image,
-                labels[:, ::-1] if view.flipped and labels is not None else labels,
+                label_map[:, ::-1] if view.flipped and label_map is not None else label_map,
                 objects=objects,
             )
-            # The views begin with the largest, at whose size all are merged.
+            # The first view is the largest; all are merged at its size.
             first = first or prediction
             probabilities = _at_size(prediction.network_probabilities, first.geometry.scaled_size)
             if view.flipped:
@@ -104,7 +106,7 @@ class AugmentedSegmenter(StreamingSegmenter):
             merged = probabilities if merged is None else merged + probabilities
         assert merged is not None
         assert first is not None
-        return self._merged(first, merged / len(self._views), labels, objects)
+        return self._merged(first, merged / len(self._views), label_map, objects)
 
     def _merged(
         self,

@@ -17,7 +17,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
     """Return the device; "auto" is CUDA if there is one, else the CPU.
 
     Raises:
-        InputError: no such device, or it is not on this machine.
+        InputError: no such device, or this machine does not have it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,11 +27,13 @@ def resolve_device(name: str | torch.device) -> torch.device:
         raise InputError(f"unknown device '{name}': use auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise InputError(f"device '{name}' was asked for, but torch finds no CUDA GPU here")
+            raise InputError(f"no device '{name}': torch finds no CUDA GPU on this machine")
         if (device.index or 0) >= torch.cuda.device_count():
-            raise InputError(f"device '{name}': there are only {torch.cuda.device_count()} GPUs")
+            raise InputError(
+                f"no device '{name}': this machine has only {torch.cuda.device_count()} GPUs"
+            )
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(f"device '{name}' was asked for, but torch finds no Apple GPU here")
+        raise InputError(f"no device '{name}': torch finds no Apple GPU on this machine")
     return device
 
 
@@ -46,7 +48,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def reduced_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """Return the data type of the large operations at ``precision``; None: float32 throughout.
+    """Return the data type of convolutions and products at ``precision``; None: float32.
 
     Raises:
         InputError: an unknown precision, or fp16 without a GPU.

@@ -1,7 +1,8 @@
-"""What a frame may be given as, and how it becomes a tensor."""
+"""Frames and label maps in the forms that users give them, and their conversion."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -9,10 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scmn.data.masks import MAX_OBJECT_ID, VOID
 from scmn.errors import InputError
 
 FrameImage: TypeAlias = np.ndarray | Image.Image | Tensor
 """uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1]."""
+LabelMap: TypeAlias = np.ndarray | Image.Image | Tensor
+"""Integer array or tensor (H, W), or PIL image of mode P, L, I or 1: 0 background, 1..254 object
+ids, 255 void."""
+VideoLabels: TypeAlias = LabelMap | Mapping[int, LabelMap] | Iterable[tuple[int, LabelMap]]
+"""A label map for the first frame, or frame indices with their label maps."""
+
+LABEL_MODES = ("P", "L", "I", "1")
 
 
 def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
@@ -35,3 +44,48 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
     # A copy: the array may be read-only, or a view with negative strides.
     array = torch.tensor(np.ascontiguousarray(frame)).to(device)
     return array.permute(2, 0, 1).unsqueeze(0) / 255
+
+
+def label_array(labels: LabelMap) -> np.ndarray:
+    """Return a label map as an array of its own type; InputError for an image of another mode."""
+    if isinstance(labels, Image.Image) and labels.mode not in LABEL_MODES:
+        raise InputError(
+            f"a label image has mode {' or '.join(LABEL_MODES)} with object ids as pixel values, "
+            f"not {labels.mode}"
+        )
+    if isinstance(labels, Tensor):
+        labels = labels.cpu().numpy()
+    return np.asarray(labels)
+
+
+def check_labels(labels: np.ndarray, frame_size: tuple[int, int], frame: int) -> None:
+    """Raise InputError unless ``labels`` is a label map of the frame's size (H, W).
+
+    Args:
+        labels: from :func:`label_array`.
+        frame_size: height and width of the frame.
+        frame: index of the frame, for the message.
+    """
+    if labels.shape != frame_size:
+        raise InputError(
+            f"label map of frame {frame} is {'x'.join(map(str, labels.shape))}, "
+            f"its frame {'x'.join(map(str, frame_size))}"
+        )
+    if labels.dtype.kind not in "bui":
+        raise InputError(f"label map of frame {frame} holds {labels.dtype}, not integers")
+    if labels.min() < 0 or labels.max() > VOID:
+        raise InputError(
+            f"label map of frame {frame} holds ids {labels.min()}..{labels.max()}; "
+            f"0..{MAX_OBJECT_ID} and {VOID} (void) are allowed"
+        )
+
+
+def labels_by_frame(labels: VideoLabels) -> dict[int, LabelMap]:
+    """Return the label maps of a video by frame index; InputError for a negative index."""
+    if isinstance(labels, np.ndarray | Image.Image | Tensor):
+        return {0: labels}
+    by_frame = dict(labels)
+    for index in by_frame:
+        if index < 0:
+            raise InputError(f"label map for frame {index}: frames are counted from 0")
+    return by_frame

@@ -1,4 +1,4 @@
-"""From the frame's own size to the network's and back: scaling and padding."""
+"""Scaling and padding from the frame's own size to the network's, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scmn.networks.base import STRIDE
 
 @dataclass(frozen=True)
 class FrameGeometry:
-    """Sizes (height, width) that the frames of one video pass through."""
+    """Sizes (height, width) of the frames of one video, before and after scaling."""
 
     frame_size: tuple[int, int]
     scaled_size: tuple[int, int]
@@ -24,7 +24,7 @@ class FrameGeometry:
     def of_frame(
         height: int, width: int, *, shorter_side: int | None, scale: float = 1.0
     ) -> FrameGeometry:
-        """Scale the shorter side *down* to ``shorter_side`` (smaller frames stay), then by scale.
+        """Scale the shorter side *down* to ``shorter_side`` (never up), then by ``scale``.
 
         Raises:
             InputError: the frame is smaller than 16x16.
@@ -69,7 +69,7 @@ class FrameGeometry:
     def network_masks(self, masks: Tensor) -> Tensor:
         """(B, N, H, W) given masks -> the network's size, nearest, padded with zero.
 
-        An object so small that nearest sampling would miss it keeps the pixels that it touches.
+        An object so small that nearest sampling would miss it gets every pixel that it touches.
         """
         if tuple(masks.shape[-2:]) != self.scaled_size:
             nearest = functional.interpolate(masks, self.scaled_size, mode="nearest-exact")
@@ -100,7 +100,7 @@ class FrameGeometry:
 
 
 CHANNELS_AT_ONCE = 16
-"""How many maps are enlarged at a time, so that many objects do not exhaust the device."""
+"""Maps that are upsampled at a time, so that many objects do not exhaust the device's memory."""
 
 
 def most_probable(probabilities: Tensor, geometry: FrameGeometry) -> Tensor:
@@ -111,7 +111,7 @@ def most_probable(probabilities: Tensor, geometry: FrameGeometry) -> Tensor:
         geometry: the video's geometry.
 
     Returns:
-        int64 (H, W); of equals the first.
+        int64 (H, W); the first of equal channels.
     """
     best, channel = geometry.frame_maps(probabilities[:CHANNELS_AT_ONCE]).max(dim=0)
     for start in range(CHANNELS_AT_ONCE, probabilities.shape[0], CHANNELS_AT_ONCE):

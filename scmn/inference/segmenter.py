@@ -1,4 +1,4 @@
-"""VideoSegmenter: one frame in, one prediction out; nothing but the memory is kept."""
+"""VideoSegmenter: one frame in, one prediction out; only the memory is kept."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scmn.config import MemorySettings
-from scmn.data.masks import MAX_OBJECT_ID, VOID, object_ids, to_one_hot
+from scmn.data.masks import MAX_OBJECT_ID, object_ids, to_one_hot
 from scmn.errors import InputError
+from scmn.inference.acceleration.budgets import fitting_objects, read_settings
+from scmn.inference.acceleration.network import accelerate
+from scmn.inference.base import Segmenter
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device
-from scmn.inference.frames import FrameImage, image_tensor
+from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry, most_probable
-from scmn.inference.memory_bank import MemoryBank, complete_settings
-from scmn.inference.object_chunks import objects_at_once
+from scmn.inference.memory.policy import MemoryBank
+from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction, with_given_labels
-from scmn.inference.prepared import prepare
-from scmn.inference.streaming import StreamingSegmenter
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
-from scmn.networks.memory_read import ReadSettings
 
 
-class VideoSegmenter(StreamingSegmenter):
-    """Segments a video frame by frame from the masks that it is given.
+class VideoSegmenter(Segmenter):
+    """Segments a video frame by frame, from label maps on any of its frames.
 
-    Objects may be given on any frame, again or for the first time, and removed at any time. Object
-    ids are the user's, 1..254, and need not be consecutive.
+    Objects may be added or corrected on any frame and removed at any time. Object ids are the
+    user's, 1..254, and need not be consecutive.
 
     Example::
 
@@ -54,36 +53,39 @@ class VideoSegmenter(StreamingSegmenter):
     ) -> None:
         """
         Args:
-            model: a network. It stays as it is: a copy is made ready for the device, and does not
-                see what the network learns later.
-            memory: what is remembered: a mapping of the settings that differ from the network's
-                published policy, or complete settings that replace it.
+            model: a network. It is not changed; an accelerated copy is made, which later
+                training of the network does not affect.
+            memory: a mapping of the memory settings that differ from the network's policy, or
+                complete settings, which replace it.
             size: scale frames down to this shorter side (None: keep their size).
-            scale: further factor on the frames' size (for multi-scale testing).
-            device: "cpu", "cuda", ... or "auto" (None: where the model is).
+            scale: additional factor on the frames' size (for multi-scale testing).
+            device: "cpu", "cuda", ... or "auto" (None: the model's device).
             precision: "fp32", or "bf16" or "fp16" by automatic mixed precision.
-            compile: compile encoders and decoder, on a GPU into CUDA graphs: pays for many frames
-                of one size.
-            objects_per_batch: decode at most so many at a time (None: what suits the device).
-            max_objects: refuse more objects than this.
-            block_bytes: largest affinity matrix that a memory read holds, in bytes (None: what
-                suits the device).
+            compile: compile encoders and decoder, on a GPU into CUDA graphs; worthwhile for many
+                frames of one size.
+            objects_per_batch: decode at most this many objects at a time (None: as many as fit in
+                the device's memory budget).
+            max_objects: reject videos with more objects.
+            block_bytes: size limit of a memory read's affinity matrix in bytes (None: depends on
+                the device).
 
         Raises:
-            InputError: a setting or the device does not exist.
+            InputError: an unknown or wrong setting, or no such device.
         """
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.precision = precision
         self._dtype = reduced_dtype(self.device, precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
-        self.model = prepare(model, self.device, self._dtype, compiled=compile)
+        self.model = accelerate(model, self.device, self._dtype, compiled=compile)
         self._compiled = compile
-        self.memory_settings = complete_settings(model, memory)
+        self.memory_settings = complete_settings(memory, model.memory_defaults)
         self.size = size
         self.scale = scale
         self.objects_per_batch = objects_per_batch
         self.max_objects = max_objects
-        self._read = ReadSettings(top_k=self.memory_settings.top_k, block_bytes=block_bytes)
+        self._read = read_settings(
+            self.device, top_k=self.memory_settings.top_k, block_bytes=block_bytes
+        )
         self._colour = torch.tensor(model.padding_colour, device=self.device).view(3, 1, 1)
         self.reset()
 
@@ -103,29 +105,17 @@ class VideoSegmenter(StreamingSegmenter):
     def step(
         self,
         frame: FrameImage,
-        labels: np.ndarray | None = None,
+        labels: LabelMap | None = None,
         *,
         objects: Sequence[int] | None = None,
     ) -> Prediction:
-        """Segment the next frame.
-
-        Args:
-            frame: uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1].
-            labels: label map (H, W) of objects that are given on this frame. Objects that are
-                already there take the given mask, new ones are added; other objects are segmented
-                as ever, outside the given masks.
-            objects: the ids that ``labels`` speaks for (None: those that it holds). One that is
-                listed and has no pixel is thereby said to be hidden.
-
-        Raises:
-            InputError: a frame or a label map of a wrong type or size, or a label map without
-                object.
-        """
+        """Segment the next frame; see :meth:`Segmenter.step`."""
         if self._compiled:
-            torch.compiler.cudagraph_mark_step_begin()  # nothing of the frame before is used again
-        image, geometry = self._prepare(frame)
-        given = None if labels is None else self._given_masks(labels, objects, geometry)
-        together = self.objects_per_batch or objects_at_once(
+            torch.compiler.cudagraph_mark_step_begin()  # the previous frame's outputs are not used
+        image, geometry = self._network_image(frame)
+        label_map = None if labels is None else label_array(labels)
+        given = None if label_map is None else self._given_masks(label_map, objects, geometry)
+        objects_per_batch = self.objects_per_batch or fitting_objects(
             self.model, geometry.network_size, self.device, self._dtype
         )
         tracked = self.bank.object_ids
@@ -140,20 +130,20 @@ class VideoSegmenter(StreamingSegmenter):
                     self.bank.memory(),
                     self._previous_masks,
                     read=self._read,
-                    objects_per_batch=together,
+                    objects_per_batch=objects_per_batch,
                 )
-        # Nothing below fails on the user's input.
+        # From here on the user's input cannot cause an error.
         self._geometry = geometry
         probabilities = self._with_given(segmentation, given, image)
         masks = probabilities[:, 1:]
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
         try:
-            self._remember(image, masks, query, together, annotated=given is not None)
+            self._remember(image, masks, query, objects_per_batch, annotated=given is not None)
         except torch.OutOfMemoryError:
             self.bank.drop_objects_without_memory()
             raise
-        prediction = self._prediction(probabilities, segmentation, geometry, given, labels)
+        prediction = self._prediction(probabilities, segmentation, geometry, given, label_map)
         self._time += 1
         return prediction
 
@@ -164,14 +154,16 @@ class VideoSegmenter(StreamingSegmenter):
             InputError: there is no such object.
         """
         if object_id not in self.object_ids:
-            raise InputError(f"no object {object_id} to remove; there are {list(self.object_ids)}")
+            raise InputError(
+                f"no object {object_id} to remove; the objects are {list(self.object_ids)}"
+            )
         position = self.object_ids.index(object_id)
         self.bank.remove_object(object_id)
         if self._previous_masks is not None:
             kept = [i for i in range(self._previous_masks.shape[1]) if i != position]
             self._previous_masks = self._previous_masks[:, kept]
 
-    def _prepare(self, frame: FrameImage) -> tuple[Tensor, FrameGeometry]:
+    def _network_image(self, frame: FrameImage) -> tuple[Tensor, FrameGeometry]:
         """Return the image at the network's size (1, 3, H, W) and the video's geometry."""
         image = image_tensor(frame, self.device)
         height, width = image.shape[-2:]
@@ -180,7 +172,7 @@ class VideoSegmenter(StreamingSegmenter):
         )
         if geometry.frame_size != (height, width):
             raise InputError(
-                f"frame {self._time} is {height}x{width}, but the video's frames before are "
+                f"frame {self._time} is {height}x{width}, but the video's earlier frames are "
                 f"{geometry.frame_size[0]}x{geometry.frame_size[1]}"
             )
         image = geometry.network_image(image, self._colour)
@@ -190,22 +182,12 @@ class VideoSegmenter(StreamingSegmenter):
         self, labels: np.ndarray, objects: Sequence[int] | None, geometry: FrameGeometry
     ) -> dict[int, Tensor]:
         """Return the given objects' masks (H, W) at the network's size by id."""
-        labels = np.asarray(labels)
-        if labels.shape != geometry.frame_size:
-            raise InputError(
-                f"label map of frame {self._time} is {'x'.join(map(str, labels.shape))}, "
-                f"its frame {'x'.join(map(str, geometry.frame_size))}"
-            )
-        if labels.dtype.kind not in "bui":
-            raise InputError(f"label map of frame {self._time} holds {labels.dtype}, not integers")
-        if labels.min() < 0 or labels.max() > VOID:
-            raise InputError(
-                f"label map of frame {self._time} holds ids {labels.min()}..{labels.max()}; "
-                f"0..{MAX_OBJECT_ID} and {VOID} (void) are allowed"
-            )
+        check_labels(labels, geometry.frame_size, self._time)
         ids = object_ids(labels) if objects is None else tuple(objects)
         if not ids:
-            raise InputError(f"label map of frame {self._time} has no object: all is background")
+            raise InputError(
+                f"label map of frame {self._time} has no objects: it is all background"
+            )
         if not all(1 <= object_id <= MAX_OBJECT_ID for object_id in ids):
             raise InputError(f"object ids are 1..{MAX_OBJECT_ID}, not {list(ids)}")
         count = len(set(self.object_ids) | set(ids))
@@ -219,16 +201,16 @@ class VideoSegmenter(StreamingSegmenter):
     def _with_given(
         self, segmentation: Segmentation | None, given: dict[int, Tensor] | None, image: Tensor
     ) -> Tensor:
-        """Put the given masks into the segmentation; probabilities (1, N + 1, H, W).
+        """Insert the given masks into the segmentation; probabilities (1, N + 1, H, W).
 
         As published (STCN, interactive fusion): inside a given mask every other object's
-        probability is zero, then all are aggregated again.
+        probability is set to zero, then all are aggregated again.
         """
         if given is None:
             if segmentation is not None:
                 return segmentation.probabilities
             return image.new_ones(1, 1, *image.shape[-2:])
-        claimed = torch.stack(list(given.values())).amax(dim=0)
+        taken = torch.stack(list(given.values())).amax(dim=0)
         tracked = self.bank.object_ids
         self.bank.add_objects([object_id for object_id in given if object_id not in tracked])
         masks = []
@@ -236,7 +218,7 @@ class VideoSegmenter(StreamingSegmenter):
             if object_id in given:
                 masks.append(given[object_id])
             elif segmentation is not None:
-                masks.append(segmentation.probabilities[0, position + 1] * (1 - claimed))
+                masks.append(segmentation.probabilities[0, position + 1] * (1 - taken))
         return soft_aggregation(torch.stack(masks).unsqueeze(0))[0]
 
     def _remember(
@@ -244,13 +226,15 @@ class VideoSegmenter(StreamingSegmenter):
         image: Tensor,
         masks: Tensor,
         query: QueryFeatures | None,
-        together: int,
+        objects_per_batch: int,
         *,
         annotated: bool,
     ) -> None:
         if self.object_ids and self.bank.wants(self._time, annotated=annotated):
             with autocast(self.device, self.precision):
-                frame = self.model.encode_memory(image, masks, query, objects_per_batch=together)
+                frame = self.model.encode_memory(
+                    image, masks, query, objects_per_batch=objects_per_batch
+                )
             self.bank.remember(self._time, frame, annotated=annotated)
         self._previous_masks = masks if self.model.uses_previous_masks else None
 
@@ -279,7 +263,7 @@ class VideoSegmenter(StreamingSegmenter):
 
 
 def _for_all_objects(prior: Tensor, objects: int) -> Tensor:
-    """Fill up with NaN for objects that were given on this frame and have no prior yet."""
+    """Append NaN for objects that were first given on this frame and have no prior yet."""
     missing = prior.new_full((objects - prior.shape[0], *prior.shape[1:]), torch.nan)
     return torch.cat([prior, missing])
 

@@ -15,11 +15,11 @@ EPSILON = 1e-7
 def soft_aggregation(object_probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """Merge the objects' own probabilities; differentiable, used in training and testing.
 
-    The background is what no object claims, prod(1 - p_i); the softmax of all logits then makes a
-    distribution. Computed in float32: 1 - 1e-7 does not exist in half precision.
+    The background probability is that of no object, prod(1 - p_i); the softmax of all logits then
+    is a distribution. Computed in float32: half precision cannot represent 1 - 1e-7.
 
     Args:
-        object_probabilities: probability of each object by itself, (B, N, H, W).
+        object_probabilities: probability of each object independently, (B, N, H, W).
 
     Returns:
         Probabilities over background and objects, (B, N + 1, H, W), which sum to 1, and the logits

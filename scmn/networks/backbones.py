@@ -1,7 +1,7 @@
 """ResNet, ResNeSt and MobileNetV2 trunks that end at stride 16.
 
-The modules are those of torchvision and of the ``resnest`` package under their own names, so that
-ImageNet weights of either load unchanged; what follows stride 16 is left out.
+The modules are those of torchvision and of the ``resnest`` package under their original names, so
+that ImageNet weights of either load unchanged. The layers after stride 16 are left out.
 
 ResNet: He et al., CVPR 2016. ResNeSt: Zhang et al., "ResNeSt: Split-Attention Networks", 2020.
 MobileNetV2: Sandler et al., CVPR 2018.
@@ -37,7 +37,7 @@ class _HalfWidthResNet(ResNet):  # type: ignore[misc]
     """A ResNet whose stem and stages have half the channels."""
 
     def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> nn.Sequential:
-        if not hasattr(self, "layer1"):  # the first stage: the stem has just been made, too wide
+        if not hasattr(self, "layer1"):  # the first stage: the constructor has just made the stem
             self.inplanes //= 2
             self.conv1 = nn.Conv2d(3, self.inplanes, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(self.inplanes)
@@ -79,7 +79,7 @@ class Features:
 
 
 class Trunk(nn.Module, ABC):
-    """A backbone from the image to stride 16."""
+    """A backbone up to stride 16."""
 
     scale: Tensor
     offset: Tensor
@@ -88,7 +88,7 @@ class Trunk(nn.Module, ABC):
         """
         Args:
             backbone: its name in ``BACKBONES``.
-            channels: widths at strides 4, 8 and 16.
+            channels: channels at strides 4, 8 and 16.
         """
         super().__init__()
         self.backbone = backbone
@@ -100,16 +100,11 @@ class Trunk(nn.Module, ABC):
     @property
     @abstractmethod
     def first_convolution(self) -> nn.Conv2d:
-        """The convolution that sees the image."""
-
-    @property
-    @abstractmethod
-    def first_norm(self) -> nn.Module:
-        """The norm of the first convolution's response (nothing once it has been folded)."""
+        """The convolution of the image. The memory encoder adds the masks to its output."""
 
     @abstractmethod
     def stages(self, first_response: Tensor) -> Features:
-        """Return the features that follow from the first convolution's output."""
+        """Compute the features from the first convolution's output."""
 
     def first_response(self, image: Tensor) -> Tensor:
         """Normalise ``image`` (B, 3, H, W) in [0, 1] and apply the first convolution."""
@@ -140,11 +135,6 @@ class ResNetTrunk(Trunk):
         convolution: Any = self.conv1[0] if isinstance(self.conv1, nn.Sequential) else self.conv1
         return convolution
 
-    @property
-    def first_norm(self) -> nn.Module:
-        norm: Any = self.conv1[1] if isinstance(self.conv1, nn.Sequential) else self.bn1
-        return norm
-
     def stages(self, first_response: Tensor) -> Features:
         x = first_response
         if isinstance(self.conv1, nn.Sequential):
@@ -160,7 +150,7 @@ class MobileNetV2Trunk(Trunk):
     """Stem and inverted residual blocks of a MobileNetV2 up to the last at stride 16."""
 
     ENDS = (3, 6, 13)
-    """Numbers of the blocks that end strides 4, 8 and 16."""
+    """Indices of the last blocks at strides 4, 8 and 16."""
 
     def __init__(self, backbone: str, network: Any, channels: tuple[int, int, int]) -> None:
         super().__init__(backbone, channels)
@@ -170,11 +160,6 @@ class MobileNetV2Trunk(Trunk):
     def first_convolution(self) -> nn.Conv2d:
         convolution: Any = self.features[0][0]
         return convolution
-
-    @property
-    def first_norm(self) -> nn.Module:
-        norm: Any = self.features[0][1]
-        return norm
 
     def stages(self, first_response: Tensor) -> Features:
         _, norm, activation = self.features[0]
@@ -189,7 +174,7 @@ class MobileNetV2Trunk(Trunk):
 
 @dataclass(frozen=True)
 class Backbone:
-    """How to build a classification network, how wide its stages are, and its trunk."""
+    """A classification network and the trunk made from it."""
 
     build: Callable[[], nn.Module]
     channels: tuple[int, int, int]
@@ -213,7 +198,7 @@ def build_trunk(backbone: str) -> Trunk:
     """Build the trunk of a backbone with random weights.
 
     Raises:
-        ValueError: there is no such backbone.
+        ValueError: an unknown backbone.
     """
     if backbone not in BACKBONES:
         raise ValueError(f"unknown backbone '{backbone}'; known: {', '.join(BACKBONES)}")

@@ -1,11 +1,12 @@
 """The contract that the networks share: encode a query, encode a memory, segment.
 
-Training unrolls exactly these three calls over a clip, inference makes them over a video; there is
-no second forward path. What differs between networks for inference is stated in attributes.
+Training unrolls exactly these three calls over a clip, inference makes them over a video: there is
+one forward path. Attributes state what inference must know about a network.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
@@ -20,12 +22,12 @@ from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
 
 STRIDE = 16
-"""Height and width of the networks' input are multiples of this."""
+"""Height and width of a network's input are multiples of this."""
 
 
 @dataclass(frozen=True)
 class QueryFeatures:
-    """What a frame asks with, computed once per frame whatever the number of objects."""
+    """Features of the frame to segment, computed once per frame for all objects."""
 
     key: Tensor
     """(B, Ck, h, w)."""
@@ -38,7 +40,7 @@ class QueryFeatures:
 
 @dataclass(frozen=True)
 class MemoryFrames:
-    """One or more remembered frames of some objects."""
+    """One or more remembered frames of one or more objects."""
 
     key: Tensor
     """(B, N, Ck, T, h, w), or (B, 1, Ck, T, h, w) if the objects share it."""
@@ -47,7 +49,7 @@ class MemoryFrames:
 
     @staticmethod
     def with_shared_key(query: QueryFeatures, value: Tensor) -> MemoryFrames:
-        """One frame addressed by its own query key, the same for all objects.
+        """Return one frame whose key is its own query key, shared by all objects.
 
         Args:
             query: the query features of that frame.
@@ -56,33 +58,45 @@ class MemoryFrames:
         return MemoryFrames(query.key[:, None, :, None], value.unsqueeze(3))
 
     @staticmethod
+    def with_own_keys(key: Tensor, value: Tensor, *, objects: int) -> MemoryFrames:
+        """Return one frame with a key for each object.
+
+        Args:
+            key: (B * N, Ck, h, w).
+            value: (B * N, Cv, h, w).
+            objects: N.
+        """
+        key, value = (x.unflatten(0, (-1, objects)).unsqueeze(3) for x in (key, value))
+        return MemoryFrames(key, value)
+
+    @staticmethod
     def join(frames: Sequence[MemoryFrames]) -> MemoryFrames:
-        """Join memories of the same objects in time."""
+        """Concatenate memories of the same objects in time."""
         return MemoryFrames(
             torch.cat([frame.key for frame in frames], dim=3),
             torch.cat([frame.value for frame in frames], dim=3),
         )
 
     def objects(self, chosen: slice) -> MemoryFrames:
-        """Return the memory of some of the objects (views, no copies)."""
+        """Return the memory of a range of objects (views, no copies)."""
         key = self.key if self.key.shape[1] == 1 else self.key[:, chosen]
         return MemoryFrames(key, self.value[:, chosen])
 
 
 @dataclass(frozen=True)
 class ObjectMaps:
-    """What is decoded for each object by itself, before the objects are aggregated."""
+    """The decoder's output for each object separately, before aggregation."""
 
     logits: Tensor
     """(B, N, 1 or 2, H, W): the object's logit, or background and object."""
     coarse_logits: Tensor | None = None
-    """The same before refinement (SCMN), supervised in training."""
+    """The logits before refinement, of the same shape (SCMN); supervised in training."""
     spatial_prior: Tensor | None = None
     """(B, N, 1, h, w) in [0, 1] (SCMN)."""
 
     @staticmethod
     def join(chunks: Sequence[ObjectMaps]) -> ObjectMaps:
-        """Join the maps of several chunks of objects."""
+        """Concatenate the maps of several batches of objects."""
 
         def joined(name: str) -> Tensor | None:
             parts = [getattr(chunk, name) for chunk in chunks]
@@ -90,6 +104,22 @@ class ObjectMaps:
 
         logits = torch.cat([chunk.logits for chunk in chunks], dim=1)
         return ObjectMaps(logits, joined("coarse_logits"), joined("spatial_prior"))
+
+    def without_absent(self, valid_objects: Tensor) -> ObjectMaps:
+        """Set the probability of objects that a clip does not have to exactly 0.
+
+        Args:
+            valid_objects: bool (B, N).
+        """
+        absent = ~valid_objects[:, :, None, None, None]
+
+        def masked(logits: Tensor) -> Tensor:
+            # The object's own logit comes last.
+            background, own = logits[:, :, :-1], logits[:, :, -1:]
+            return torch.cat([background, own.masked_fill(absent, -math.inf)], dim=2)
+
+        coarse = None if self.coarse_logits is None else masked(self.coarse_logits)
+        return ObjectMaps(masked(self.logits), coarse, self.spatial_prior)
 
 
 @dataclass(frozen=True)
@@ -101,12 +131,12 @@ class Segmentation:
     logits: Tensor
     """(B, N + 1, H, W); the probabilities are their softmax."""
     auxiliary: ObjectMaps
-    """What stands before the aggregation: for losses, plots and tests."""
+    """The objects' own maps before aggregation, for losses and plots."""
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """A model's name and the settings of its network: enough to build it again."""
+    """A model's name and its network's settings: enough to rebuild it."""
 
     name: str
     settings: Mapping[str, Any]
@@ -118,36 +148,23 @@ class MemoryNetwork(nn.Module, ABC):
     shared_key: bool
     """One key per frame for all objects (STCN) instead of one per object."""
     remembers_padding: ClassVar[bool]
-    """Whether masks are remembered as predicted in the padding too, or as zero there."""
+    """Whether remembered masks keep the prediction in the padding (True) or are zero there."""
     padding_colour: ClassVar[tuple[float, float, float]]
     """RGB in [0, 1] with which frames are padded to a multiple of 16."""
     similarity: Similarity
     memory_defaults: Mapping[str, int | bool | None]
-    """The published memory policy, or the model's own; the names are those of
-    ``MemorySettings``."""
+    """The published memory policy: what to remember and how to read it, by the field names of
+    ``scmn.inference.memory.settings.MemorySettings``. Defined nowhere else."""
 
     key_dim: int
     value_dim: int
     uses_previous_masks: bool = False
     """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
     description: ModelDescription | None = None
-    """How ``build_model`` made this network; stored with its weights."""
+    """How ``build_model`` built this network; saved with its weights."""
     query_encoder: QueryEncoder
     memory_encoder: MemoryEncoder
     decoder: Decoder
-
-    @property
-    def floats_per_pixel(self) -> float:
-        """Numbers per pixel of the frame that decoding an object holds at its peak, roughly."""
-        return self.decoder.floats_per_pixel
-
-    def compile_parts(self, **options: Any) -> None:
-        """Compile encoders and decoder in place; ``options`` are those of ``torch.compile``.
-
-        The memory read between them, whose size changes from frame to frame, stays as it is.
-        """
-        for part in (self.query_encoder, self.memory_encoder, self.decoder):
-            part.compile(**options)
 
     @abstractmethod
     def encode_query(self, image: Tensor) -> QueryFeatures:
@@ -161,13 +178,13 @@ class MemoryNetwork(nn.Module, ABC):
     def encode_objects(
         self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
     ) -> MemoryFrames:
-        """Encode some objects of a frame for :meth:`encode_memory`.
+        """Encode a batch of a frame's objects; called by :meth:`encode_memory`.
 
         Args:
             image: (B, 3, H, W).
             object_masks: (B, n, H, W).
-            other_masks: for each of them the clamped sum of all other masks, (B, n, H, W).
-            query: this frame's query features; always given to networks with a shared key.
+            other_masks: for each object the clamped sum of all other objects' masks, (B, n, H, W).
+            query: this frame's query features; always given if ``shared_key``.
         """
 
     @abstractmethod
@@ -178,7 +195,7 @@ class MemoryNetwork(nn.Module, ABC):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        """Turn what some objects read from memory, (B, N, Cv, h, w), into their own logits."""
+        """Decode the readouts of a batch of objects, (B, n, Cv, h, w), into their logits."""
 
     def encode_memory(
         self,
@@ -188,13 +205,13 @@ class MemoryNetwork(nn.Module, ABC):
         *,
         objects_per_batch: int | None = None,
     ) -> MemoryFrames:
-        """Encode a frame with its masks for remembering.
+        """Encode a frame and its masks as memory.
 
         Args:
             image: float RGB in [0, 1], (B, 3, H, W), H and W multiples of 16.
             object_masks: soft masks of all objects, (B, N, H, W).
-            query: this frame's query features, where they have been computed already.
-            objects_per_batch: at most so many objects at a time (None: all at once).
+            query: this frame's query features if they are already computed.
+            objects_per_batch: encode at most this many objects at a time (None: all at once).
 
         Returns:
             A memory of one frame (T = 1).
@@ -204,7 +221,7 @@ class MemoryNetwork(nn.Module, ABC):
         others = (object_masks.sum(dim=1, keepdim=True) - object_masks).clamp(0, 1)
         chunks = [
             self.encode_objects(image, object_masks[:, chosen], others[:, chosen], query)
-            for chosen in _chunks(object_masks.shape[1], objects_per_batch)
+            for chosen in _batches(object_masks.shape[1], objects_per_batch)
         ]
         key = chunks[0].key if self.shared_key else torch.cat([c.key for c in chunks], dim=1)
         return MemoryFrames(key, torch.cat([chunk.value for chunk in chunks], dim=1))
@@ -223,6 +240,7 @@ class MemoryNetwork(nn.Module, ABC):
         memory: MemoryFrames | Sequence[MemoryFrames],
         previous_masks: Tensor | None = None,
         *,
+        valid_objects: Tensor | None = None,
         read: ReadSettings | None = None,
         objects_per_batch: int | None = None,
     ) -> Segmentation:
@@ -230,12 +248,19 @@ class MemoryNetwork(nn.Module, ABC):
 
         Args:
             query: features of the frame to segment.
-            memory: the objects' memory; several where groups of objects remember different
-                frames. The objects' order is that of the groups.
-            previous_masks: soft masks of the previous frame, (B, N, H, W); needed if
+            memory: the objects' memory; a sequence if groups of objects remember different
+                frames. Objects are ordered as in the groups.
+            previous_masks: soft masks of the previous frame, (B, N, H, W); required if
                 ``uses_previous_masks``.
+            valid_objects: bool (B, N), which objects each clip of the batch has (None: all). A
+                batch has as many object channels as its richest clip; the probability of the
+                others' empty channels is 0 and their logit minus infinity, so that each clip gets
+                the result it would get alone (STCN's training multiplies by a selector instead).
             read: how the memory is read.
-            objects_per_batch: decode at most so many objects at a time (None: all at once).
+            objects_per_batch: decode at most this many objects at a time (None: all at once).
+
+        Raises:
+            ValueError: the previous masks are missing.
         """
         if self.uses_previous_masks and previous_masks is None:
             raise ValueError(f"{type(self).__name__} needs the previous frame's masks")
@@ -245,29 +270,46 @@ class MemoryNetwork(nn.Module, ABC):
         first = 0
         for group in groups:
             readout = self.read(query, group, read)
-            for chosen in _chunks(readout.shape[1], objects_per_batch):
+            for chosen in _batches(readout.shape[1], objects_per_batch):
                 previous = None
                 if previous_masks is not None:
                     previous = previous_masks[:, first + chosen.start : first + chosen.stop]
                 maps.append(self.decode(query, skips, readout[:, chosen], previous))
             first += readout.shape[1]
         joined = ObjectMaps.join(maps)
-        probabilities, logits = self.aggregate(joined.logits)
+        if valid_objects is not None:
+            joined = joined.without_absent(valid_objects)
+        probabilities, logits = self.aggregate(joined.logits, valid_objects)
         return Segmentation(probabilities, logits, joined)
 
-    def aggregate(self, object_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Aggregate the objects' own logits (B, N, 1 or 2, H, W) softly.
+    def aggregate(
+        self, object_logits: Tensor, valid_objects: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Apply soft aggregation to the objects' own logits.
+
+        Args:
+            object_logits: (B, N, 1 or 2, H, W), from :class:`ObjectMaps`.
+            valid_objects: as given to :meth:`segment`, which returned these maps.
 
         Returns:
             Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
         """
         object_logits = object_logits.float()
         if object_logits.shape[2] == 1:
-            return soft_aggregation(torch.sigmoid(object_logits).squeeze(2))
-        return soft_aggregation(torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0]))
+            own = torch.sigmoid(object_logits).squeeze(2)
+        else:
+            own = torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0])
+        probabilities, logits = soft_aggregation(own)
+        if valid_objects is None:
+            return probabilities, logits
+        # Minus infinity, not a large negative number: a target that names an absent object is an
+        # error in the data, which an infinite loss shows.
+        absent = functional.pad(~valid_objects, (1, 0), value=False)
+        logits = logits.masked_fill(absent[:, :, None, None], -math.inf)
+        return torch.softmax(logits, dim=1), logits
 
 
-def _chunks(objects: int, objects_per_batch: int | None) -> Iterator[slice]:
+def _batches(objects: int, objects_per_batch: int | None) -> Iterator[slice]:
     step = objects_per_batch or max(objects, 1)
     for start in range(0, objects, step):
         yield slice(start, min(start + step, objects))

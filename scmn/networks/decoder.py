@@ -14,17 +14,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scmn.networks.initialization import keep_variance
-from scmn.networks.resampling import enlarge
 
-UPSAMPLING = 4
-"""The decoder predicts at stride 4; its logits are enlarged to full resolution."""
-MAPS_AT_ONCE = 6
-"""Maps of its width at stride 4 that the decoder holds at its peak; beside them stand the maps at
-full resolution that every network makes: logits, probabilities and masks."""
-FULL_RESOLUTION_MAPS = 10
-FIRST_PROBABILITY = 0.1
-"""What an untrained decoder gives an object: from 0.5 training would first learn that most pixels
-are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""
+FINEST_STRIDE = 4
+"""The decoder predicts at this stride and upsamples its logits to full resolution."""
+INITIAL_PROBABILITY = 0.1
+"""Probability that an untrained decoder gives an object. Starting from 0.5, training would first
+learn that most pixels are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""
+
+
+def bilinear_upsampling(factor: int) -> nn.Upsample:
+    """Return a module that upsamples (B, C, H, W); pixel centres, not corners, are aligned."""
+    return nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def join_query(readout: Tensor, query_map: Tensor) -> Tensor:
+    """Concatenate every object's readout with the same map of the query.
+
+    Args:
+        readout: (B, N, Cv, h, w).
+        query_map: (B, C, h, w).
+
+    Returns:
+        (B * N, Cv + C, h, w).
+    """
+    expanded = query_map.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+    return torch.cat([readout, expanded], dim=2).flatten(0, 1)
 
 
 class ResidualBlock(nn.Module):
@@ -44,10 +58,10 @@ class ResidualBlock(nn.Module):
 
 
 class RefineBlock(nn.Module):
-    """Enlarge by 2, add the query's skip, refine.
+    """Upsample by 2, add the query's skip, refine.
 
-    The skip depends on the query alone: :meth:`skip` is computed once per frame and serves all
-    objects, which is exact and saves STM 58 % of its decoder's arithmetic for every further object.
+    The skip depends on the query alone, so :meth:`skip` is computed once per frame for all objects.
+    This is exact and saves STM 58 % of its decoder's arithmetic for every object after the first.
     """
 
     def __init__(
@@ -59,21 +73,22 @@ class RefineBlock(nn.Module):
             ResidualBlock(in_channels, in_channels) if residual_skip else nn.Identity()
         )
         self.residual = ResidualBlock(in_channels, out_channels)
+        self.upsample = bilinear_upsampling(2)
 
     def skip(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) query features -> (B, in_channels, H, W), the same for all objects."""
+        """(B, C, H, W) query features -> (B, in_channels, H, W), shared by all objects."""
         return self.skip_residual(self.skip_projection(features))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``x`` (B * N, in, H/2, W/2) and ``skip`` (B, in, H, W) -> (B * N, out, H, W)."""
-        x = enlarge(x, 2)
+        x = self.upsample(x)
         x.unflatten(0, (skip.shape[0], -1)).add_(skip.unsqueeze(1))
         return self.residual(x)
 
 
 @dataclass(frozen=True)
 class Skips:
-    """What the decoder takes from the query, once for all objects; the number is the stride."""
+    """The decoder's skip maps of the query, shared by all objects; the number is the stride."""
 
     stride8: Tensor
     stride4: Tensor
@@ -101,20 +116,21 @@ class Decoder(nn.Module):
         """
         super().__init__()
         skip8, skip4 = skip_channels
-        self.floats_per_pixel = MAPS_AT_ONCE * channels[2] / UPSAMPLING**2 + FULL_RESOLUTION_MAPS
+        self.channels = channels
         self.residual = ResidualBlock(in_channels, channels[0])
         self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual_skips)
         self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual_skips)
         self.predict = nn.Conv2d(channels[2], logits, kernel_size=3, padding=1)
+        self.upsample = bilinear_upsampling(FINEST_STRIDE)
         keep_variance(self.refine8.skip_projection, self.refine4.skip_projection)
         assert self.predict.bias is not None
         with torch.no_grad():
-            # The object is the last logit; with two the difference counts.
+            # The object's logit is the last; of two, their difference counts.
             self.predict.bias.zero_()
-            self.predict.bias[-1] = math.log(FIRST_PROBABILITY / (1 - FIRST_PROBABILITY))
+            self.predict.bias[-1] = math.log(INITIAL_PROBABILITY / (1 - INITIAL_PROBABILITY))
 
     def skips(self, stride8: Tensor, stride4: Tensor) -> Skips:
-        """Compute the part that all objects share from the query's features."""
+        """Compute the skips from the query's features at strides 8 and 4."""
         return Skips(self.refine8.skip(stride8), self.refine4.skip(stride4))
 
     def forward(self, embedding: Tensor, skips: Skips) -> Tensor:
@@ -122,4 +138,5 @@ class Decoder(nn.Module):
         x = self.residual(embedding)
         x = self.refine8(x, skips.stride8)
         x = self.refine4(x, skips.stride4)
-        return enlarge(self.predict(functional.relu(x)).float(), UPSAMPLING)
+        logits: Tensor = self.upsample(self.predict(functional.relu(x)).float())
+        return logits

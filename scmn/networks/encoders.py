@@ -28,9 +28,9 @@ class QueryEncoder(nn.Module):
 class MemoryEncoder(nn.Module):
     """Image, an object's mask and the other objects' mask -> features of that object at stride 16.
 
-    The two masks enter by convolutions of their own, shaped as the trunk's first one and added to
-    its response. The trunk is thus untouched (image weights load as they are), and the image's
-    share is computed once for all objects.
+    Each mask has its own stem, a convolution shaped like the trunk's first one, to whose output it
+    is added. The trunk stays unchanged (ImageNet weights load as they are), and the image's part is
+    computed once for all objects.
     """
 
     def __init__(self, backbone: str) -> None:
@@ -66,16 +66,15 @@ class MemoryEncoder(nn.Module):
         if image.is_contiguous(memory_format=torch.channels_last):
             masks = masks.contiguous(memory_format=torch.channels_last)
         response = self._mask_response(masks)
-        # In place, because a sum over views would leave strides that pooling takes for another
-        # memory layout.
+        # In place: a sum of views would have strides that pooling takes for another memory layout.
         by_image = response.unflatten(0, object_masks.shape[:2])
         by_image.add_(self.trunk.first_response(image).unsqueeze(1))
         return self.trunk.stages(response).stride16
 
     def _mask_response(self, masks: Tensor) -> Tensor:
-        """Both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2).
+        """Apply both mask stems as one convolution: (B * N, 2, H, W) -> (B * N, C, H/2, W/2).
 
-        Maps of a single channel have no memory layout that a convolution could keep.
+        One-channel maps would not keep the channels-last layout.
         """
         stem = self.object_stem
         weight = torch.cat([stem.weight, self.others_stem.weight], dim=1)

@@ -17,32 +17,24 @@ from torch import Tensor
 from torch.nn import functional
 
 Similarity = Literal["dot", "l2"]
-Strategy = Literal["auto", "dense", "blocked"]
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How the memory is read; only ``top_k`` changes what comes out."""
+    """How the memory is read; only ``top_k`` changes the result.
+
+    The affinity matrix of all query and memory positions is computed at once, or in blocks of query
+    positions, which bound its size however many frames are remembered.
+    """
 
     top_k: int | None = None
     """Softmax over only the k most similar positions of each query position (None: over all)."""
-    strategy: Strategy = "auto"
-    """dense: one affinity matrix; blocked: some query rows at a time; auto: blocked when the
-    affinity would exceed ``block_bytes``."""
+    dense_bytes: int | None = None
+    """Largest affinity matrix that is computed at once (None: any size)."""
     block_bytes: int | None = None
-    """Largest affinity matrix that a blocked read holds (None: what suits the device)."""
-
-
-CPU_DENSE_BYTES = 8 * 2**20
-"""Up to this size an affinity is computed as one: it stays in the cache through product, softmax
-and conversion."""
-CPU_BLOCK_BYTES = 64 * 2**20
-GPU_BLOCK_BYTES = 256 * 2**20
-"""A GPU wants few large kernels."""
-CHANNELS_PER_ROW = 2
-"""On a CPU each product repacks keys and values, whatever the number of rows that share the work:
-wide ones want long blocks, narrow ones short blocks that stay in the cache (measured: within 10 %
-of the best for 160 to 1600 channels, 5 to 20 frames)."""
+    """Largest affinity matrix of one block (None: any size)."""
+    rows_per_channel: float | None = None
+    """Query positions of one block for each channel of the keys and values (None: any number)."""
 
 
 def read_memory(
@@ -64,7 +56,7 @@ def read_memory(
         memory_key: (B, N, Ck, T, h, w), or (B, 1, Ck, T, h, w) if all objects share it.
         memory_value: (B, N, Cv, T, h, w).
         similarity: "dot" or "l2".
-        settings: how to compute it.
+        settings: how the memory is read.
 
     Returns:
         Readout (B, N, Cv, h, w) in the values' data type.
@@ -73,38 +65,31 @@ def read_memory(
     batch, objects, value_dim = memory_value.shape[:3]
     keys = memory_key.flatten(3).flatten(0, 1)
     sharing = objects // memory_key.shape[1]
-    # With a shared key the values of all objects are read with one affinity matrix.
+    # With a shared key one affinity matrix reads the values of all objects.
     values = memory_value.flatten(3).reshape(keys.shape[0], sharing * value_dim, -1)
     table = values.transpose(1, 2)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
-    rows = _rows_at_once(queries, keys, table, settings)
+    rows = _block_rows(queries, keys, table, settings)
     if rows is None:
         readout = _read(queries, keys, table, similarity, settings.top_k, queries.shape[2])
     else:
-        # Group by group: the longer the rows of one product, the less its operands are repacked.
+        # Group by group: a product of more rows repacks its operands less often.
         groups = zip(queries.split(1), keys.contiguous().split(1), table.split(1), strict=True)
         readout = torch.cat([_read(*group, similarity, settings.top_k, rows) for group in groups])
     return readout.transpose(1, 2).reshape(batch, objects, value_dim, *query_key.shape[-2:])
 
 
-def _rows_at_once(
-    queries: Tensor, keys: Tensor, table: Tensor, settings: ReadSettings
-) -> int | None:
-    """Return how many query positions of one group are read at once; None: all of all groups."""
+def _block_rows(queries: Tensor, keys: Tensor, table: Tensor, settings: ReadSettings) -> int | None:
+    """Return how many query positions of one group form a block; None: no blocks."""
     groups, key_dim, positions = keys.shape
     rows = queries.shape[2]
-    on_cpu = keys.device.type == "cpu"
-    if settings.block_bytes is not None:
-        dense = block = settings.block_bytes
-    else:
-        dense = CPU_DENSE_BYTES if on_cpu else GPU_BLOCK_BYTES
-        block = CPU_BLOCK_BYTES if on_cpu else GPU_BLOCK_BYTES
-    fits = 4 * groups * rows * positions <= dense
-    if settings.strategy == "dense" or (settings.strategy == "auto" and fits):
+    if settings.dense_bytes is None or 4 * groups * rows * positions <= settings.dense_bytes:
         return None
-    if on_cpu and settings.block_bytes is None:
-        rows = min(rows, (key_dim + table.shape[2]) // CHANNELS_PER_ROW + 1)
-    return min(rows, max(1, block // (4 * positions)))
+    if settings.rows_per_channel is not None:
+        rows = min(rows, int((key_dim + table.shape[2]) * settings.rows_per_channel) + 1)
+    if settings.block_bytes is not None:
+        rows = min(rows, max(1, settings.block_bytes // (4 * positions)))
+    return rows
 
 
 def _read(
@@ -115,22 +100,22 @@ def _read(
     top_k: int | None,
     rows: int,
 ) -> Tensor:
-    """(G, Ck, Q) queries, (G, Ck, P) keys, (G, P, C) values -> (G, Q, C), some rows at a time."""
+    """(G, Ck, Q) queries, (G, Ck, P) keys, (G, P, C) values -> (G, Q, C), ``rows`` at a time."""
     affinity = _Affinity(keys, similarity)
     weighted: Callable[[Tensor], Tensor]
     if top_k is None or top_k >= keys.shape[2]:
         weighted = partial(_weighted_values, table=table)
     else:
-        weighted = partial(_best_values, table=table, top_k=top_k)
+        weighted = partial(_top_k_values, table=table, top_k=top_k)
     readouts = [weighted(affinity(block)) for block in queries.split(rows, dim=2)]
     return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
 
 
 class _Affinity:
-    """Similarities of query positions to all remembered ones, always in float32.
+    """Similarities of query positions to all remembered positions, always in float32.
 
-    In half precision the rounding of |k|^2 and of the product would each exceed the differences
-    that matter; the product is a small part of a network's work.
+    In half precision the rounding errors of |k|^2 and of the product would each exceed the
+    differences that matter. The product is a small part of a network's work.
     """
 
     def __init__(self, keys: Tensor, similarity: Similarity) -> None:
@@ -156,11 +141,11 @@ def _weighted_values(affinity: Tensor, *, table: Tensor) -> Tensor:
     return torch.bmm(torch.softmax(affinity, dim=2).to(table.dtype), table)
 
 
-def _best_values(affinity: Tensor, *, table: Tensor, top_k: int) -> Tensor:
-    """(G, Q, P) similarities and (G, P, C) values -> (G, Q, C), from the k best of each row."""
+def _top_k_values(affinity: Tensor, *, table: Tensor, top_k: int) -> Tensor:
+    """(G, Q, P) similarities and (G, P, C) values -> (G, Q, C), from each row's k best."""
     best, positions = affinity.topk(top_k, dim=2)
     weights = torch.softmax(best, dim=2).to(table.dtype)
-    # Gathering k values costs the same however many frames are remembered.
+    # Gathering k values costs the same for any number of remembered frames.
     readouts = [
         functional.embedding_bag(rows, group, mode="sum", per_sample_weights=row_weights)
         for rows, group, row_weights in zip(positions, table, weights, strict=True)

@@ -1,20 +1,19 @@
 """Refinement of each object's full-resolution logits by a small encoder-decoder.
 
 Source: SCMN; the shape follows the residual refinement module of BASNet (Qin et al., CVPR 2019,
-3.3), without batch norm: this stage never has pretrained statistics to freeze.
+3.3), without batch norm, for which there would be no pretrained statistics to freeze.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.resampling import enlarge, halve
+from scmn.networks.decoder import bilinear_upsampling
 
 LEVELS = 4
-"""Halvings below full resolution, so that the bottom lies at stride 16."""
-MAPS_AT_ONCE = 5
-"""Full-resolution maps of its width that it holds at its peak."""
+"""Levels of max pooling below full resolution, so that the lowest lies at stride 16."""
 
 
 def _convolution(channels: int) -> nn.Sequential:
@@ -24,7 +23,7 @@ def _convolution(channels: int) -> nn.Sequential:
 
 
 class JoinedConvolution(nn.Conv2d):
-    """Enlarging + 3x3 convolution + ReLU of a map and a skip, as of their concatenation.
+    """3x3 convolution + ReLU of the concatenation of a map and a skip, without concatenating.
 
     At full resolution the concatenation itself would cost more than the convolution.
     """
@@ -33,14 +32,10 @@ class JoinedConvolution(nn.Conv2d):
         super().__init__(2 * channels, channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
-        """``x`` (B * N, C, H/2, W/2) and ``skip`` (B * N, C, H, W) -> as ``skip``."""
-        return self.join(enlarge(x, 2), skip)
-
-    def join(self, x: Tensor, skip: Tensor) -> Tensor:
-        """The same of a map that is enlarged already, (B * N, C, H, W)."""
-        of_x, of_skip = self.weight.chunk(2, dim=1)
-        response = functional.conv2d(skip, of_skip, self.bias, padding=self.padding)
-        return functional.relu_(response.add_(functional.conv2d(x, of_x, padding=self.padding)))
+        """``x`` and ``skip``, both (B * N, C, H, W) -> the same shape."""
+        weight_x, weight_skip = self.weight.chunk(2, dim=1)
+        response = functional.conv2d(skip, weight_skip, self.bias, padding=self.padding)
+        return torch.relu_(response.add_(functional.conv2d(x, weight_x, padding=self.padding)))
 
 
 class Refinement(nn.Module):
@@ -53,12 +48,14 @@ class Refinement(nn.Module):
             logits: channels of the map that is refined.
         """
         super().__init__()
-        self.floats_per_pixel = MAPS_AT_ONCE * channels
-        self.entry: nn.Module = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
+        self.channels = channels
+        self.entry = nn.Conv2d(logits, channels, kernel_size=3, padding=1)
         self.down = nn.ModuleList(_convolution(channels) for _ in range(LEVELS))
         self.bridge = _convolution(channels)
         self.up = nn.ModuleList(JoinedConvolution(channels) for _ in range(LEVELS))
-        self.exit: nn.Module = nn.Conv2d(channels, logits, kernel_size=3, padding=1)
+        self.exit = nn.Conv2d(channels, logits, kernel_size=3, padding=1)
+        self.max_pool = nn.MaxPool2d(2)
+        self.upsample = bilinear_upsampling(2)
 
     def forward(self, logits: Tensor) -> Tensor:
         """(B * N, logits, H, W), H and W multiples of 16 -> the same shape."""
@@ -67,8 +64,8 @@ class Refinement(nn.Module):
         for down in self.down:
             x = down(x)
             skips.append(x)
-            x = halve(x)
+            x = self.max_pool(x)
         x = self.bridge(x)
         for up, skip in zip(self.up, reversed(skips), strict=True):
-            x = up(x, skip)
+            x = up(self.upsample(x), skip)
         return logits + self.exit(x)

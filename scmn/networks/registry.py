@@ -1,4 +1,4 @@
-"""Names of models -> network classes and their settings."""
+"""Registry of models: name -> network class and its settings."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class ModelEntry:
     network: type[MemoryNetwork]
     settings: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, int | bool | None] = field(default_factory=dict)
-    """What differs from the network's published memory policy."""
+    """Differences from the network's published memory policy."""
 
     @property
     def setting_names(self) -> tuple[str, ...]:
-        """Arguments that the network's constructor takes."""
+        """Names of the network constructor's arguments."""
         parameters = inspect.signature(self.network.__init__).parameters
         return tuple(name for name in parameters if name != "self")
 
     @property
     def memory_defaults(self) -> dict[str, int | bool | None]:
-        """The memory policy where the user names none."""
+        """The model's memory policy, by the field names of ``MemorySettings``."""
         return {**self.network.memory_defaults, **self.memory}
 
 
 MODELS: dict[str, ModelEntry] = {
     "scmn": ModelEntry(SCMN),
-    # For a laptop: trained from ImageNet weights.
+    # For a laptop; trained from ImageNet weights.
     "scmn_small": ModelEntry(
         SCMN,
         {
@@ -49,7 +49,7 @@ MODELS: dict[str, ModelEntry] = {
             "memory_key": "frame",
             "similarity": "l2",
         },
-        # Long videos on a laptop: time and memory of a frame are bounded.
+        # Bounds time and memory per frame in long videos.
         memory={"max_frames": 3},
     ),
     # For experiments: small enough to train from random weights.
@@ -72,5 +72,5 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def list_models() -> list[str]:
-    """Return the names that ``build_model`` takes."""
+    """Return the model names that ``build_model`` accepts."""
     return sorted(MODELS)

@@ -17,20 +17,27 @@ SCMN is STM with ResNeSt-50 encoders and three parts between the memory read and
                                              │
                                         refinement ──> logits ──> soft aggregation (2)
 
-(2) is the prediction; training supervises (1) too. Each part is a switch: with the three off and
-ResNet-50 trunks, SCMN is STM, weight for weight.
+(2) is the prediction; training supervises (1) as well. Each part is a switch: without the three and
+with ResNet-50 trunks, SCMN is STM, weight for weight.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.base import STRIDE, MemoryFrames, ObjectMaps, QueryFeatures
-from scmn.networks.decoder import Skips
-from scmn.networks.encoders import value_projection
+from scmn.networks.base import STRIDE, MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.decoder import Decoder, Skips, join_query
+from scmn.networks.encoders import (
+    KeyValueProjection,
+    MemoryEncoder,
+    QueryEncoder,
+    value_projection,
+)
+from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
@@ -38,8 +45,12 @@ from scmn.networks.spatial_constraint import SpatialConstraint
 from scmn.networks.stm import LOGITS, STM
 
 
-class SCMN(STM):
+class SCMN(MemoryNetwork):
     """STM + ASPP segmentation head + spatial constraint + refinement."""
+
+    remembers_padding: ClassVar[bool] = STM.remembers_padding
+    padding_colour: ClassVar[tuple[float, float, float]] = STM.padding_colour
+    memory_defaults: Mapping[str, int | bool | None] = STM.memory_defaults
 
     def __init__(
         self,
@@ -63,18 +74,21 @@ class SCMN(STM):
             key_dim: channels of keys.
             value_dim: channels of values.
             hidden_dim: width of the current embedding, and of the decoder at stride 16.
-            decoder_dim: width of the decoder at strides 8 and 4: ``hidden_dim`` if None.
+            decoder_dim: width of the decoder at strides 8 and 4 (None: ``hidden_dim``).
             refinement_dim: width of the refinement.
-            head: ASPP segmentation head instead of STM's single convolution.
+            head: use the ASPP segmentation head instead of STM's single convolution.
             spatial_constraint: gate the embedding by the previous mask.
             refinement: refine the logits at full resolution.
-            read_concat: what of the query is joined with the readout. STM's paper and code say
-                its value; one description of SCMN says its key.
-            memory_key: "object": keys of remembered frames come from the memory encoder, for each
-                object, as in STM. "frame": they are the frame's own query key, shared by all
-                objects, as in STCN. Two encoders must first agree on keys, which ImageNet weights
-                do for them; from random weights "frame" learns several times faster.
-            similarity: of keys: "dot" (STM) or "l2" (STCN).
+            read_concat: the query map that is concatenated with the readout: its value, as in
+                STM's paper and code, or its key, as in one description of SCMN.
+            memory_key: "object": the memory encoder computes a key for each object, as in STM.
+                "frame": the frame's own query key, shared by all objects, as in STCN. With
+                "object" the two encoders must first learn to agree on keys, which ImageNet weights
+                give them; from random weights "frame" trains several times faster.
+            similarity: similarity of keys, "dot" (STM) or "l2" (STCN).
+
+        Raises:
+            ValueError: an unknown ``read_concat``, ``memory_key`` or ``similarity``.
         """
         for name, value, known in (
             ("read_concat", read_concat, ("value", "key")),
@@ -82,45 +96,60 @@ class SCMN(STM):
             ("similarity", similarity, ("dot", "l2")),
         ):
             if value not in known:
-                raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not '{value}'")
-        super().__init__(
-            backbone,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            hidden_dim=hidden_dim,
-            decoder_dim=decoder_dim,
-        )
+                raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, not '{value}'")
+        super().__init__()
+        self.key_dim = key_dim
+        self.value_dim = value_dim
         self.similarity = similarity
         self.shared_key = memory_key == "frame"
-        if self.shared_key:
-            self.memory_projection = value_projection(self.memory_encoder.channels[2], value_dim)
         self.read_concat = read_concat
+        self.uses_previous_masks = spatial_constraint
+        self.memory_encoder = MemoryEncoder(backbone)
+        self.query_encoder = QueryEncoder(backbone)
+        # Both encoders start with the same weights, as in STM.
+        self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
+        stride4, stride8, stride16 = self.query_encoder.channels
+        self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        self.memory_projection: nn.Module
+        if self.shared_key:
+            self.memory_projection = value_projection(stride16, value_dim)
+        else:
+            self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
+            self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
         joined_dim = value_dim + (value_dim if read_concat == "value" else key_dim)
+        self.head: nn.Module
         if head:
             self.head = SegmentationHead(joined_dim, hidden_dim)
-        elif read_concat == "key":
+        else:
             self.head = nn.Conv2d(joined_dim, hidden_dim, kernel_size=3, padding=1)
+            keep_variance(self.head)
+        decoder_dim = hidden_dim if decoder_dim is None else decoder_dim
+        self.decoder = Decoder(
+            hidden_dim,
+            (hidden_dim, decoder_dim, decoder_dim),
+            (stride8, stride4),
+            residual_skips=True,
+            logits=LOGITS,
+        )
         self.spatial_constraint = SpatialConstraint(hidden_dim) if spatial_constraint else None
         self.refinement = Refinement(refinement_dim, logits=LOGITS) if refinement else None
-        self.uses_previous_masks = spatial_constraint
 
-    @property
-    def floats_per_pixel(self) -> float:
-        refinement = 0 if self.refinement is None else self.refinement.floats_per_pixel
-        return super().floats_per_pixel + refinement
+    def encode_query(self, image: Tensor) -> QueryFeatures:
+        features = self.query_encoder(image)
+        key, value = self.query_projection(features.stride16)
+        return QueryFeatures(key, value, features.stride16, features.stride8, features.stride4)
 
     def encode_objects(
         self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
     ) -> MemoryFrames:
+        features = self.memory_encoder(image, object_masks, other_masks)
         if not self.shared_key:
-            return super().encode_objects(image, object_masks, other_masks, query)
+            key, value = self.memory_projection(features)
+            return MemoryFrames.with_own_keys(key, value, objects=object_masks.shape[1])
         if query is None:
-            raise ValueError("a shared key is that of the same frame's query features")
-        value = self.memory_projection(self.memory_encoder(image, object_masks, other_masks))
+            raise ValueError("a shared key needs the query features of the same frame")
+        value = self.memory_projection(features)
         return MemoryFrames.with_shared_key(query, value.unflatten(0, object_masks.shape[:2]))
-
-    def query_map(self, query: QueryFeatures) -> Tensor:
-        return query.value if self.read_concat == "value" else query.key
 
     def decode(
         self,
@@ -129,14 +158,15 @@ class SCMN(STM):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        shape = readout.shape[:2]
-        embedding = self.embed(query, readout)
+        query_map = query.value if self.read_concat == "value" else query.key
+        embedding = self.head(join_query(readout, query_map))
         prior = None
         if self.spatial_constraint is not None and previous_masks is not None:
             previous = functional.avg_pool2d(previous_masks.flatten(0, 1).unsqueeze(1), STRIDE)
             embedding, prior = self.spatial_constraint(embedding, previous)
         coarse = self.decoder(embedding, skips)
         refined = coarse if self.refinement is None else self.refinement(coarse)
+        shape = readout.shape[:2]
         return ObjectMaps(
             refined.unflatten(0, shape),
             coarse_logits=None if self.refinement is None else coarse.unflatten(0, shape),

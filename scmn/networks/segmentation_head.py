@@ -1,4 +1,4 @@
-"""ASPP head of SCMN: what the memory and the query say, seen at three scales.
+"""ASPP head of SCMN: memory readout and query features at three scales.
 
 Source: SCMN, segmentation head; atrous spatial pyramid pooling after Chen et al., "DeepLab", 2017.
 """
@@ -15,7 +15,7 @@ DILATIONS = (2, 4, 8)
 
 
 class SegmentationHead(nn.Module):
-    """Three parallel 3x3 convolutions of dilation 2, 4 and 8, joined and projected."""
+    """Three parallel 3x3 convolutions of dilation 2, 4 and 8, concatenated and projected."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Spatial constraint of SCMN: where the object was a moment ago gates where it can be now.
+"""Spatial constraint of SCMN: the object's previous position gates where it can be now.
 
 Source: SCMN, spatial constraint module (DAVIS Challenge 2020, semi-supervised track).
 """
@@ -12,22 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PREVIOUS_MASK = 0
-"""Its input channel."""
+"""Input channel of the previous mask."""
 FAR_PRIOR = 0.9
-"""What the untrained prior is far from the previous mask: nearly open. The masks that it sees at
-first are poor, and gating by them would hide the objects; where to close is learnt from look-alikes
-(``PasteSettings.look_alike``)."""
+"""Value of the untrained prior far from the previous mask: nearly open. The masks are poor early in
+training, and gating by them would hide the objects; where to close is learned from look-alikes."""
 MASK_WEIGHT = 1.0
-"""First weight of every tap of the previous mask. Random first weights are some 0.02, and the mask
-would hardly ever count."""
+"""Initial weight of every tap of the previous mask. At a random weight of about 0.02 the mask would
+barely affect the prior."""
 
 
 class SpatialConstraint(nn.Module):
     """Previous mask + current embedding -> sigmoid prior -> gated embedding.
 
     Appearance alone cannot tell an object from its look-alikes; its last position can. The prior
-    sees the embedding's direction only: its magnitude grows in training until it drives the sigmoid
-    far into saturation, where the mask no longer changes anything.
+    sees only the embedding's direction: the magnitude grows during training until it saturates the
+    sigmoid, where the mask no longer has any effect.
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,9 +1,9 @@
 """STCN: Space-Time Correspondence Networks.
 
 Source: Cheng, Tai, Tang, "Rethinking Space-Time Networks with Improved Memory Coverage for
-Efficient Video Object Segmentation", NeurIPS 2021 (arXiv 2106.05210). Equal to the published code,
-whose weights load; changed is only the form of the value encoder's stem, which takes image and
-masks by separate convolutions (their sum is the published five-channel convolution).
+Efficient Video Object Segmentation", NeurIPS 2021 (arXiv 2106.05210). Computes what the published
+code computes, and loads its weights. The only change is the form of the value encoder's stem:
+separate convolutions of image and masks, whose sum is the published five-channel convolution.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from scmn.networks.backbones import IMAGENET_MEAN
 from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
-from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.decoder import Decoder, ResidualBlock, Skips, join_query
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
-from scmn.networks.fusion import FeatureFusion
 from scmn.networks.memory_read import Similarity
+
+REDUCTION = 16
+"""CBAM's reduction of channels in the channel gate."""
 
 
 class STCN(MemoryNetwork):
@@ -27,12 +29,12 @@ class STCN(MemoryNetwork):
 
     shared_key: bool = True
     remembers_padding: ClassVar[bool] = True
-    # The published code pads after normalisation: with what the mean colour becomes.
+    # The published code pads with zeros after normalisation, which is the mean colour before it.
     padding_colour: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     similarity: Similarity = "l2"
     memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
-        "keep_first": True,
+        "keep_annotated": True,
         "keep_previous": False,
         "max_frames": None,
         "top_k": 20,
@@ -88,7 +90,7 @@ class STCN(MemoryNetwork):
         self, image: Tensor, object_masks: Tensor, other_masks: Tensor, query: QueryFeatures | None
     ) -> MemoryFrames:
         if query is None:
-            raise ValueError("STCN encodes objects with the query features of the same frame")
+            raise ValueError("STCN encodes objects with the query features of their frame")
         features = self.memory_encoder(image, object_masks, other_masks)
         value = self.fusion(features, query.stride16)
         return MemoryFrames.with_shared_key(query, value.unflatten(0, object_masks.shape[:2]))
@@ -100,6 +102,56 @@ class STCN(MemoryNetwork):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        expanded = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-        logits = self.decoder(torch.cat([readout, expanded], dim=2).flatten(0, 1), skips)
+        logits = self.decoder(join_query(readout, query.value), skips)
         return ObjectMaps(logits.unflatten(0, readout.shape[:2]))
+
+
+class FeatureFusion(nn.Module):
+    """Fuse an object's features with the image's: residual blocks around CBAM attention.
+
+    Sources: STCN, 3.2; CBAM (Woo et al., ECCV 2018, 3).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.block1 = ResidualBlock(in_channels, out_channels)
+        self.channel_gate = ChannelGate(out_channels)
+        self.spatial_gate = SpatialGate()
+        self.block2 = ResidualBlock(out_channels, out_channels)
+
+    def forward(self, object_features: Tensor, image_features: Tensor) -> Tensor:
+        """(B * N, C1, h, w) and (B, C2, h, w) -> (B * N, out_channels, h, w)."""
+        objects = object_features.shape[0] // image_features.shape[0]
+        image_features = image_features.repeat_interleave(objects, dim=0)
+        x = self.block1(torch.cat([object_features, image_features], dim=1))
+        return self.block2(x + self.spatial_gate(self.channel_gate(x)))
+
+
+class ChannelGate(nn.Module):
+    """Weight channels by one MLP of their average and their maximum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, channels // REDUCTION),
+            nn.ReLU(),
+            nn.Linear(channels // REDUCTION, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        weights = self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3)))
+        return x * torch.sigmoid(weights)[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    """Weight positions by a 7x7 convolution of the channels' maximum and average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(2, 1, kernel_size=7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        pooled = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.convolution(pooled))

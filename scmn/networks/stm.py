@@ -1,8 +1,9 @@
 """STM: Space-Time Memory Networks.
 
 Source: Oh, Lee, Xu, Kim, "Video Object Segmentation using Space-Time Memory Networks", ICCV 2019
-(arXiv 1904.00607). Equal to the published code, whose weights load; changed is only where work is
-shared: the image's part of the memory stem, and the decoder's skip path, once for all objects.
+(arXiv 1904.00607). Computes what the published code computes, and loads its weights. The only
+change: the image's part of the memory stem and the decoder's skip path are computed once for all
+objects.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
-from scmn.networks.decoder import Decoder, Skips
+from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
 from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity
 
 LOGITS = 2
-"""STM predicts background and object for every object."""
+"""Outputs of the decoder for each object: background and object."""
 
 
 class STM(MemoryNetwork):
@@ -32,7 +32,7 @@ class STM(MemoryNetwork):
     similarity: Similarity = "dot"
     memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
-        "keep_first": True,
+        "keep_annotated": True,
         "keep_previous": True,
         "max_frames": None,
         "top_k": None,
@@ -53,8 +53,8 @@ class STM(MemoryNetwork):
             key_dim: channels of keys.
             value_dim: channels of values.
             hidden_dim: width of the embedding, and of the decoder at stride 16.
-            decoder_dim: width of the decoder at strides 8 and 4, where most of its arithmetic is:
-                as published, ``hidden_dim`` (None).
+            decoder_dim: width of the decoder at strides 8 and 4, where it does most of its
+                arithmetic (None: ``hidden_dim``, as published).
         """
         super().__init__()
         decoder_dim = hidden_dim if decoder_dim is None else decoder_dim
@@ -63,16 +63,14 @@ class STM(MemoryNetwork):
         self.memory_encoder = MemoryEncoder(backbone)
         self.query_encoder = QueryEncoder(backbone)
         stride4, stride8, stride16 = self.query_encoder.channels
-        memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
         self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
-        # The encoders start alike, as they do from ImageNet weights: a thing's key in memory is
-        # then near its key in the query from the first step, and need not be brought there.
+        self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        # Both encoders start with the same weights, as they do from ImageNet weights: an object's
+        # memory key is then close to its query key from the first step.
         self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
-        memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
-        self.memory_projection: nn.Module = memory_projection
-        head = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
-        keep_variance(head)
-        self.head: nn.Module = head
+        self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
+        self.head = nn.Conv2d(2 * value_dim, hidden_dim, kernel_size=3, padding=1)
+        keep_variance(self.head)
         self.decoder = Decoder(
             hidden_dim,
             (hidden_dim, decoder_dim, decoder_dim),
@@ -91,19 +89,7 @@ class STM(MemoryNetwork):
     ) -> MemoryFrames:
         features = self.memory_encoder(image, object_masks, other_masks)
         key, value = self.memory_projection(features)
-        shape = object_masks.shape[:2]
-        return MemoryFrames(
-            key.unflatten(0, shape).unsqueeze(3), value.unflatten(0, shape).unsqueeze(3)
-        )
-
-    def query_map(self, query: QueryFeatures) -> Tensor:
-        """What of the query is joined with the readout."""
-        return query.value
-
-    def embed(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Join the readout (B, N, Cv, h, w) with the query and project: (B * N, hidden, h, w)."""
-        query_map = self.query_map(query).unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-        return self.head(torch.cat([readout, query_map], dim=2).flatten(0, 1))
+        return MemoryFrames.with_own_keys(key, value, objects=object_masks.shape[1])
 
     def decode(
         self,
@@ -112,5 +98,6 @@ class STM(MemoryNetwork):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        logits = self.decoder(self.embed(query, readout), skips)
+        embedding = self.head(join_query(readout, query.value))
+        logits = self.decoder(embedding, skips)
         return ObjectMaps(logits.unflatten(0, readout.shape[:2]))

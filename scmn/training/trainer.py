@@ -12,12 +12,13 @@ from scmn.build import build_model
 from scmn.config import Config, config_to_yaml
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
+from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
-from scmn.training.backward_kernels import use_float32_strided_depthwise
 from scmn.training.checkpoint import Checkpoint, read_checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
+from scmn.training.cpu_kernels import use_cpu_kernels
 from scmn.training.distributed import Processes, join_processes
 from scmn.training.interruption import Interruption
 from scmn.training.normalization import set_normalization
@@ -76,12 +77,12 @@ def prepare_network(
     """Make a network ready for training: norms, device, layout, compilation."""
     set_normalization(network, settings.norm, train_affine=settings.train_affine)
     if device.type == "cpu":
-        use_float32_strided_depthwise(network)
+        use_cpu_kernels(network)
     network = network.to(device).train()
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)
     if settings.compile:
-        network.compile_parts()
+        compile_parts(network)
     return network
 
 

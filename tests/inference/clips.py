@@ -1,4 +1,4 @@
-"""A small moving picture and label maps for the tests of inference."""
+"""A small video and label maps for the tests of inference."""
 
 from __future__ import annotations
 

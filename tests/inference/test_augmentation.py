@@ -12,7 +12,7 @@ from tests.conftest import build_small
 from tests.inference.clips import HEIGHT, TWO, WIDTH, video
 
 
-def test_one_view_is_the_segmenter(small_model: MemoryNetwork) -> None:
+def test_single_view_equals_the_segmenter(small_model: MemoryNetwork) -> None:
     plain = list(VideoSegmenter(small_model).run(video(4), TWO))
     views = list(AugmentedSegmenter(small_model, flip=False).run(video(4), TWO))
     for a, b in zip(plain, views, strict=True):
@@ -22,7 +22,7 @@ def test_one_view_is_the_segmenter(small_model: MemoryNetwork) -> None:
 
 def test_flip_makes_the_result_symmetric() -> None:
     model = build_small("stcn")
-    width = 64  # the padding's smaller half comes first: only without padding is it symmetric
+    width = 64  # a multiple of 16: padding is not symmetric
     frames = [f[:48, :width] for f in video(3)]
     labels = TWO[:48, :width]
     normal = list(AugmentedSegmenter(model).run(frames, labels))
@@ -31,7 +31,7 @@ def test_flip_makes_the_result_symmetric() -> None:
         torch.testing.assert_close(a.probabilities, b.probabilities.flip(-1), atol=1e-4, rtol=1e-3)
 
 
-def test_multi_scale() -> None:
+def test_views_share_labels_objects_and_size() -> None:
     segmenter = AugmentedSegmenter(build_small("scmn"), scales=[1.0, 1.5], flip=True)
     frames = list(video(3))
     first = segmenter.step(frames[0], TWO)
@@ -44,7 +44,7 @@ def test_multi_scale() -> None:
         AugmentedSegmenter(build_small("stm"), scales=[])
 
 
-def test_the_order_of_scales_does_not_matter() -> None:
+def test_order_of_scales_does_not_matter() -> None:
     model = build_small("stcn")
     first = AugmentedSegmenter(model, scales=[0.5, 1.0], flip=False)
     second = AugmentedSegmenter(model, scales=[1.0, 0.5], flip=False)

@@ -1,4 +1,4 @@
-"""Peak memory does not depend on a video's length when the memory is bounded."""
+"""With a bounded memory, peak memory does not depend on a video's length."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ for t, _ in enumerate(segmenter.run(frames, sequence.annotation(0))):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module")
-def test_600_frames_take_no_more_than_120() -> None:
+def test_peak_memory_after_600_frames_is_that_after_120() -> None:
     completed = run_python("-c", PROGRAM, "8")
     assert completed.returncode == 0, completed.stderr
     short, long = map(int, completed.stdout.split())

@@ -1,4 +1,4 @@
-"""Devices and precisions: half precision stays close, what is not there is one clear line."""
+"""Devices and precisions: half precision is close to float32, missing devices are rejected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import build_small
 from tests.inference.clips import TWO, video
 
 HALF_PRECISION = {"scmn": 0.02, "stm": 0.02, "stcn": 0.002}
-"""Mean difference of probabilities; without what is remembered it would be at least twice this."""
+"""Mean difference of probabilities; without a memory it would be at least twice as large."""
 
 
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
@@ -25,7 +25,7 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
-def test_no_cuda_where_it_was_asked_for() -> None:
+def test_missing_cuda_is_rejected() -> None:
     with pytest.raises(InputError, match="finds no CUDA"):
         VideoSegmenter(build_small("stm"), device="cuda")
 
@@ -33,7 +33,7 @@ def test_no_cuda_where_it_was_asked_for() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_cuda(small_model: MemoryNetwork, precision: str) -> None:
+def test_cuda_is_close_to_the_cpu(small_model: MemoryNetwork, precision: str) -> None:
     exact = list(VideoSegmenter(small_model, device="cpu").run(video(7), TWO))
     segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
     for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):

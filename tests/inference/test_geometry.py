@@ -1,4 +1,4 @@
-"""Scaling and padding, and that they are undone."""
+"""Scaling and padding, and undoing them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_padding_is_symmetric_and_undone(height: int, width: int, side: int | No
     assert geometry.frame_maps(scaled[0]).shape == (3, height, width)
 
 
-def test_shorter_side() -> None:
+def test_shorter_side_is_never_scaled_up() -> None:
     assert FrameGeometry.of_frame(720, 1280, shorter_side=480).scaled_size == (480, 853)
     assert FrameGeometry.of_frame(1280, 720, shorter_side=480).scaled_size == (853, 480)
     assert FrameGeometry.of_frame(240, 320, shorter_side=480).scaled_size == (240, 320)
     assert FrameGeometry.of_frame(240, 320, shorter_side=480, scale=1.5).scaled_size == (360, 480)
 
 
-def test_masks_stay_masks() -> None:
+def test_network_masks_are_binary() -> None:
     geometry = FrameGeometry.of_frame(100, 150, shorter_side=50)
     masks = (torch.rand(1, 2, 100, 150) > 0.5).float()
     scaled = geometry.network_masks(masks)
@@ -46,7 +46,7 @@ def test_masks_stay_masks() -> None:
     assert scaled.shape == (1, 2, 64, 80)
 
 
-def test_masks_without_padding() -> None:
+def test_without_padding_clears_the_padding() -> None:
     geometry = FrameGeometry.of_frame(50, 70, shorter_side=None)
     masks = torch.ones(1, 1, 64, 80)
     inside = geometry.without_padding(masks)

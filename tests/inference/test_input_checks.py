@@ -1,4 +1,4 @@
-"""VideoSegmenter: mistakes in label maps, frames and settings are refused by name."""
+"""VideoSegmenter rejects wrong label maps, frames and settings."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tests.inference.clips import HEIGHT, TWO, WIDTH, video
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.zeros((HEIGHT, WIDTH), np.uint8), "no object"),
+        (np.zeros((HEIGHT, WIDTH), np.uint8), "no objects"),
         (np.ones((10, 10), np.uint8), "10x10, its frame 50x70"),
         (np.ones((HEIGHT, WIDTH, 3), np.uint8), "50x70x3"),
         (np.ones((HEIGHT, WIDTH), np.float32), "float32, not integers"),
         (np.full((HEIGHT, WIDTH), 300, np.int64), "300"),
     ],
 )
-def test_label_maps_are_checked(labels: np.ndarray, message: str) -> None:
+def test_step_rejects_wrong_label_maps(labels: np.ndarray, message: str) -> None:
     segmenter = VideoSegmenter(build_small("stm"))
     image = next(video(1))
     with pytest.raises(InputError, match=message):
         segmenter.step(image, labels)
-    # The mistake left nothing behind.
+    # The error did not change the segmenter's state.
     assert np.array_equal(segmenter.step(image, TWO).labels, TWO)
 
 
-def test_frames_are_checked() -> None:
+def test_step_rejects_wrong_frames() -> None:
     segmenter = VideoSegmenter(build_small("stm"))
     with pytest.raises(InputError, match="uint8"):
         segmenter.step(np.zeros((HEIGHT, WIDTH), np.uint8))
@@ -45,7 +45,7 @@ def test_frames_are_checked() -> None:
         segmenter.step(np.zeros((64, 80, 3), np.uint8))
 
 
-def test_settings_are_checked() -> None:
+def test_constructor_rejects_wrong_settings() -> None:
     model = build_small("stm")
     with pytest.raises(InputError, match="did you mean 'max_frames'"):
         VideoSegmenter(model, memory={"max_frame": 3})

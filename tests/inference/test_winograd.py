@@ -1,4 +1,4 @@
-"""Convolutions with fewer multiplications: the same responses, and only where they pay."""
+"""Winograd convolutions equal the convolutions that they replace."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from scmn import VideoSegmenter, build_model
-from scmn.inference import winograd
-from scmn.inference.winograd import (
+from scmn.inference.acceleration import winograd
+from scmn.inference.acceleration.winograd import (
     RATES,
     InterleavedConvolution,
     WinogradConvolution,
-    suits,
-    suits_interleaved,
+    is_suited,
+    is_suited_dilated,
 )
 
 
@@ -25,7 +25,7 @@ def images(shape: tuple[int, int, int]) -> torch.Tensor:
 
 
 def assert_near(obtained: torch.Tensor, expected: torch.Tensor) -> None:
-    """Compare responses by the largest one, to which the transforms are exact."""
+    """Compare with a tolerance relative to the largest response."""
     largest = float(expected.abs().max())
     torch.testing.assert_close(obtained, expected, atol=2e-5 * largest, rtol=0)
 
@@ -34,7 +34,7 @@ def assert_near(obtained: torch.Tensor, expected: torch.Tensor) -> None:
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20, 1 << 30])
 @pytest.mark.parametrize("shape", [(1, 8, 12), (3, 9, 7), (2, 1, 1), (5, 30, 21)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_it_equals_the_convolution(
+def test_winograd_equals_the_convolution(
     shape: tuple[int, int, int], bias: bool, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(winograd, "BLOCK_BYTES", block_bytes)
@@ -49,10 +49,10 @@ def test_it_equals_the_convolution(
 @torch.no_grad()
 @pytest.mark.parametrize("shape", [(1, 8, 12), (2, 9, 7), (3, 1, 1), (1, 30, 21)])
 @pytest.mark.parametrize("rate", RATES)
-def test_it_equals_the_dilated_convolution(shape: tuple[int, int, int], rate: int) -> None:
+def test_interleaved_equals_the_dilated_convolution(shape: tuple[int, int, int], rate: int) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(128, 512, kernel_size=3, padding=rate, dilation=rate)
-    assert suits_interleaved(convolution)
+    assert is_suited_dilated(convolution)
     x = images(shape)
     assert_near(InterleavedConvolution(convolution)(x), convolution(x))
 
@@ -69,17 +69,17 @@ def test_it_equals_the_dilated_convolution(shape: tuple[int, int, int], rate: in
         {"out_channels": 128},
     ],
 )
-def test_other_convolutions_stay(settings: dict[str, int]) -> None:
+def test_is_suited_rejects_other_convolutions(settings: dict[str, int]) -> None:
     usual = {"in_channels": 256, "out_channels": 256, "kernel_size": 3, "padding": 1}
-    assert suits(nn.Conv2d(**usual))
-    assert not suits(nn.Conv2d(**{**usual, **settings}))
+    assert is_suited(nn.Conv2d(**usual))
+    assert not is_suited(nn.Conv2d(**{**usual, **settings}))
     dilated = {**usual, "padding": 2, "dilation": 2}
-    assert suits_interleaved(nn.Conv2d(**dilated))
+    assert is_suited_dilated(nn.Conv2d(**dilated))
     if "dilation" not in settings:
-        assert not suits_interleaved(nn.Conv2d(**{**dilated, **settings}))
+        assert not is_suited_dilated(nn.Conv2d(**{**dilated, **settings}))
 
 
-def test_float32_on_the_cpu_takes_it() -> None:
+def test_segmenter_uses_winograd_only_in_float32() -> None:
     model = build_model("stm", backbone="resnet18")
 
     def count(segmenter: VideoSegmenter) -> int:

@@ -1,4 +1,4 @@
-"""The networks' parts, one by one."""
+"""The blocks that the networks are made of."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from resnest.torch.resnet import Bottleneck
 from torch import Tensor, nn
 
 from scmn.networks.aggregation import soft_aggregation
-from scmn.networks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, Trunk
+from scmn.networks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_trunk
 from scmn.networks.decoder import Decoder, RefineBlock, ResidualBlock
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder
-from scmn.networks.fusion import FeatureFusion
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
 from scmn.networks.spatial_constraint import SpatialConstraint
 from scmn.networks.split_attention import SplitAttention
+from scmn.networks.stcn import FeatureFusion
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_trunk_strides_and_channels(backbone: str) -> None:
-    trunk = Trunk(backbone).eval()
+def test_trunk_has_the_listed_strides_and_channels(backbone: str) -> None:
+    trunk = build_trunk(backbone).eval()
     features = trunk(torch.rand(1, 3, 64, 96))
     maps = (features.stride4, features.stride8, features.stride16)
     assert tuple(m.shape[1] for m in maps) == BACKBONES[backbone].channels
@@ -32,19 +32,21 @@ def test_trunk_strides_and_channels(backbone: str) -> None:
 
 @pytest.mark.parametrize("backbone", ["resnest14", "resnest50"])
 def test_resnest_uses_split_attention(backbone: str) -> None:
-    blocks = [module for module in Trunk(backbone).modules() if isinstance(module, Bottleneck)]
+    blocks = [
+        module for module in build_trunk(backbone).modules() if isinstance(module, Bottleneck)
+    ]
     assert blocks
     assert all(isinstance(block.conv2, SplitAttention) for block in blocks)
 
 
-def test_unknown_backbone() -> None:
+def test_build_trunk_rejects_unknown_backbones() -> None:
     with pytest.raises(ValueError, match="resnet51"):
-        Trunk("resnet51")
+        build_trunk("resnet51")
 
 
 def test_trunk_names_are_those_of_the_classification_network() -> None:
     network = BACKBONES["resnet18"].build()
-    assert set(Trunk("resnet18").state_dict()) <= set(network.state_dict())
+    assert set(build_trunk("resnet18").state_dict()) <= set(network.state_dict())
 
 
 @torch.no_grad()
@@ -65,19 +67,19 @@ def test_memory_encoder_equals_a_convolution_of_five_channels(backbone: str) -> 
     normalised = (image - mean) / std
     for n in range(2):
         stacked = torch.cat([normalised, mask[:, n : n + 1], others[:, n : n + 1]], dim=1)
-        expected = encoder.trunk.features(joined(stacked)).stride16
+        expected = encoder.trunk.stages(joined(stacked)).stride16
         torch.testing.assert_close(features[n : n + 1], expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_memory_encoder_without_masks_is_the_trunk() -> None:
+def test_memory_encoder_with_empty_masks_equals_the_trunk() -> None:
     encoder = MemoryEncoder("resnet18").eval()
-    image, nothing = torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
-    features = encoder(image, nothing, nothing)
+    image, empty = torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    features = encoder(image, empty, empty)
     torch.testing.assert_close(features, encoder.trunk(image).stride16)
 
 
-def test_key_value_projection() -> None:
+def test_key_value_projection_has_key_and_value_channels() -> None:
     key, value = KeyValueProjection(12, 4, 8)(torch.rand(2, 12, 3, 5))
     assert key.shape == (2, 4, 3, 5)
     assert value.shape == (2, 8, 3, 5)
@@ -101,12 +103,12 @@ def test_spatial_constraint_gates_by_its_prior() -> None:
     assert prior.shape == (2, 1, 4, 5)
     assert bool(((prior > 0) & (prior < 1)).all())
     torch.testing.assert_close(gated, embedding * prior)
-    _, elsewhere = module(embedding, 1 - previous)
-    assert not torch.allclose(prior, elsewhere)
+    _, prior_elsewhere = module(embedding, 1 - previous)
+    assert not torch.allclose(prior, prior_elsewhere)
 
 
 @pytest.mark.parametrize("magnitude", [0.01, 1.0, 1000.0])
-def test_spatial_prior_follows_the_mask_however_large_the_embedding_is(magnitude: float) -> None:
+def test_spatial_prior_follows_the_mask_at_any_magnitude_of_the_embedding(magnitude: float) -> None:
     torch.manual_seed(0)
     module = SpatialConstraint(64)
     mask = torch.zeros(1, 1, 12, 12)
@@ -116,7 +118,7 @@ def test_spatial_prior_follows_the_mask_however_large_the_embedding_is(magnitude
     assert 0.85 < prior[..., 8:, 8:].mean().item() < 0.95
 
 
-def test_residual_block_of_zero_weights_is_its_shortcut() -> None:
+def test_residual_block_with_zero_weights_is_its_shortcut() -> None:
     block = ResidualBlock(4, 4)
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
@@ -167,7 +169,9 @@ def test_feature_fusion_repeats_the_image_for_its_objects() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=6))
-def test_soft_aggregation_is_a_distribution_in_the_objects_order(values: list[float]) -> None:
+def test_soft_aggregation_keeps_the_objects_order(
+    values: list[float],
+) -> None:
     objects = torch.tensor(values).view(1, -1, 1, 1)
     probabilities, logits = soft_aggregation(objects)
     assert probabilities.shape == logits.shape == (1, len(values) + 1, 1, 1)
@@ -180,7 +184,7 @@ def test_soft_aggregation_is_a_distribution_in_the_objects_order(values: list[fl
                 assert order[i] >= order[j]
 
 
-def test_soft_aggregation_of_one_object_by_hand() -> None:
+def test_soft_aggregation_equals_the_formula() -> None:
     def odds(p: float) -> float:
         return p / (1 - p)
 

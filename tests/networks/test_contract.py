@@ -1,4 +1,4 @@
-"""What holds for every network: shapes, invariants, and one path for any grouping of objects."""
+"""Shapes and invariants of every network, for any grouping of objects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def segment(model: MemoryNetwork, image: Tensor, masks: Tensor, **settings: obje
 
 
 @torch.no_grad()
-def test_shapes(small_model: MemoryNetwork) -> None:
+def test_networks_have_the_documented_shapes(small_model: MemoryNetwork) -> None:
     image, masks = clip(batch=2)
     query = small_model.encode_query(image)
     assert query.key.shape == (2, small_model.key_dim, 3, 4)
@@ -55,18 +55,18 @@ def test_probabilities_are_the_softmax_of_the_logits(small_model: MemoryNetwork)
 
 
 @torch.no_grad()
-def test_chunks_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
+def test_objects_per_batch_does_not_change_the_result(small_model: MemoryNetwork) -> None:
     image, masks = clip(objects=5)
     whole = segment(small_model, image, masks).probabilities
     chunked = segment(small_model, image, masks, objects_per_batch=2).probabilities
     torch.testing.assert_close(chunked, whole, atol=1e-5, rtol=1e-5)
     parts = small_model.encode_memory(image, masks, objects_per_batch=2)
-    together = small_model.encode_memory(image, masks)
-    torch.testing.assert_close(parts.value, together.value, atol=1e-5, rtol=1e-4)
+    at_once = small_model.encode_memory(image, masks)
+    torch.testing.assert_close(parts.value, at_once.value, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_groups_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
+def test_groups_of_objects_do_not_change_the_result(small_model: MemoryNetwork) -> None:
     image, masks = clip(objects=4)
     query = small_model.encode_query(image)
     memory = small_model.encode_memory(image, masks, query)
@@ -77,7 +77,7 @@ def test_groups_of_objects_change_nothing(small_model: MemoryNetwork) -> None:
 
 
 @torch.no_grad()
-def test_order_of_objects_does_not_matter(small_model: MemoryNetwork) -> None:
+def test_result_does_not_depend_on_the_order_of_objects(small_model: MemoryNetwork) -> None:
     image, masks = clip(objects=3)
     order = [2, 0, 1]
     expected = segment(small_model, image, masks).probabilities[:, [0, *(i + 1 for i in order)]]
@@ -86,7 +86,7 @@ def test_order_of_objects_does_not_matter(small_model: MemoryNetwork) -> None:
 
 
 @torch.no_grad()
-def test_clips_of_a_batch_do_not_mix(small_model: MemoryNetwork) -> None:
+def test_clips_of_a_batch_are_independent(small_model: MemoryNetwork) -> None:
     image, masks = clip(batch=2)
     both = segment(small_model, image, masks).probabilities
     second = segment(small_model, image[1:], masks[1:]).probabilities
@@ -94,13 +94,28 @@ def test_clips_of_a_batch_do_not_mix(small_model: MemoryNetwork) -> None:
 
 
 @torch.no_grad()
-def test_memory_of_several_frames(small_model: MemoryNetwork) -> None:
+def test_absent_objects_do_not_affect_their_clip(small_model: MemoryNetwork) -> None:
+    image, masks = clip(batch=2)
+    masks[1, 2] = 0
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+    both = segment(small_model, image, masks, valid_objects=valid)
+    alone = segment(small_model, image[1:], masks[1:, :2])
+    probabilities = both.probabilities[1:]
+    torch.testing.assert_close(probabilities[:, :3], alone.probabilities, atol=1e-5, rtol=1e-4)
+    assert not probabilities[:, 3].any()
+    assert bool((both.logits[1, 3] == -torch.inf).all())
+    every = segment(small_model, image, masks, valid_objects=torch.ones_like(valid))
+    assert torch.equal(every.probabilities, segment(small_model, image, masks).probabilities)
+
+
+@torch.no_grad()
+def test_read_of_a_duplicated_memory_is_unchanged(small_model: MemoryNetwork) -> None:
     image, masks = clip()
     query = small_model.encode_query(image)
     frame = small_model.encode_memory(image, masks, query)
     joined = MemoryFrames.join([frame, frame])
     assert joined.key.shape[3] == 2
-    # The softmax over a memory that holds everything twice halves each weight.
+    # Every position occurs twice, and each has half the weight.
     torch.testing.assert_close(
         small_model.read(query, joined), small_model.read(query, frame), atol=1e-5, rtol=1e-4
     )
@@ -122,7 +137,7 @@ def test_gradient_reaches_every_parameter(small_model: MemoryNetwork) -> None:
     assert without == []
 
 
-def test_scmn_needs_the_previous_masks() -> None:
+def test_scmn_requires_the_previous_masks() -> None:
     model = build_small("scmn")
     image, masks = clip()
     query = model.encode_query(image)

@@ -1,4 +1,4 @@
-"""The memory read: its strategies are equal, and equal to the formulas of the papers."""
+"""The memory read equals the papers' formulas, at once and in blocks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tensors(
 
 
 def plain_read(query: Tensor, key: Tensor, value: Tensor, similarity: str) -> Tensor:
-    """The formula, written with loops over clips, objects and query positions."""
+    """Compute the formula with loops over clips, objects and query positions."""
     batch, objects, value_dim = value.shape[:3]
     readout = torch.empty(batch, objects, value_dim, *query.shape[-2:])
     for b in range(batch):
@@ -46,7 +46,7 @@ def plain_read(query: Tensor, key: Tensor, value: Tensor, similarity: str) -> Te
 
 @pytest.mark.parametrize("similarity", ["dot", "l2"])
 @pytest.mark.parametrize("keys", [1, 2])
-def test_equals_the_formula(similarity: Similarity, keys: int) -> None:
+def test_read_equals_the_formula(similarity: Similarity, keys: int) -> None:
     query, key, value = tensors(batch=2, keys=keys)
     readout = read_memory(query, key, value, similarity=similarity)
     torch.testing.assert_close(readout, plain_read(query, key, value, similarity))
@@ -63,7 +63,7 @@ def test_equals_the_formula(similarity: Similarity, keys: int) -> None:
     similarity=st.sampled_from(["dot", "l2"]),
     top_k=st.sampled_from([None, 1, 4, 1000]),
 )
-def test_blocks_change_nothing(
+def test_blocked_read_equals_the_dense_read(
     objects: int,
     frames: int,
     height: int,
@@ -74,14 +74,16 @@ def test_blocks_change_nothing(
     top_k: int | None,
 ) -> None:
     query, key, value = tensors(1, objects, 1 if shared else objects, frames, (height, width))
-    dense = read_memory(
-        query, key, value, similarity=similarity, settings=ReadSettings(top_k, "dense")
-    )
+    dense = read_memory(query, key, value, similarity=similarity, settings=ReadSettings(top_k))
     blocked = read_memory(
-        query, key, value, similarity=similarity, settings=ReadSettings(top_k, "blocked", 1)
+        query, key, value, similarity=similarity, settings=ReadSettings(top_k, 0, 1)
     )
     automatic = read_memory(
-        query, key, value, similarity=similarity, settings=ReadSettings(top_k, "auto", block_bytes)
+        query,
+        key,
+        value,
+        similarity=similarity,
+        settings=ReadSettings(top_k, block_bytes, block_bytes, 0.1),
     )
     torch.testing.assert_close(blocked, dense)
     torch.testing.assert_close(automatic, dense)
@@ -104,18 +106,18 @@ def test_top_k_is_the_softmax_over_the_k_best(similarity: Similarity, keys: int)
         torch.testing.assert_close(readout[0, n], expected)
 
 
-def test_top_k_of_everything_is_the_full_softmax() -> None:
+def test_top_k_of_all_positions_is_the_full_softmax() -> None:
     query, key, value = tensors()
     full = read_memory(query, key, value, similarity="dot")
     every = read_memory(query, key, value, similarity="dot", settings=ReadSettings(top_k=3 * 20))
     torch.testing.assert_close(every, full)
 
 
-def test_gradients_agree_between_strategies() -> None:
+def test_gradients_of_blocked_and_dense_reads_are_equal() -> None:
     gradients = []
-    for strategy in ("dense", "blocked"):
+    for dense_bytes in (None, 0):
         leaves = [t.requires_grad_() for t in tensors()]
-        read = ReadSettings(top_k=5, strategy=strategy, block_bytes=500)  # type: ignore[arg-type]
+        read = ReadSettings(top_k=5, dense_bytes=dense_bytes, block_bytes=500)
         read_memory(*leaves, similarity="l2", settings=read).square().sum().backward()
         gradients.append([leaf.grad for leaf in leaves])
     for dense, blocked in zip(*gradients, strict=True):
@@ -123,12 +125,12 @@ def test_gradients_agree_between_strategies() -> None:
 
 
 def test_l2_keeps_its_precision_in_bfloat16() -> None:
-    """Keys far from the origin: |k|^2 is large, and what differs between keys is small."""
+    """Keys are far from the origin: |k|^2 is large, and their differences are small."""
     query, key, value = tensors(keys=1)
     key = key * 0.2 + 3
     query = query * 0.2 + 3
     exact = read_memory(query.bfloat16().float(), key.bfloat16().float(), value, similarity="l2")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = read_memory(query.bfloat16(), key.bfloat16(), value.bfloat16(), similarity="l2")
-    # With the norm or the product in bfloat16 the error is ten times this.
+    # With the norm or the product in bfloat16 the error would be ten times larger.
     assert (half.float() - exact).abs().mean() < 0.01 * exact.abs().mean()

@@ -1,4 +1,4 @@
-"""STM and STCN compute what the published code computes, from files under its names."""
+"""STM and STCN with published weights compute what the published code computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def relative_difference(obtained: Tensor, expected: np.ndarray) -> float:
     return float((obtained - torch.from_numpy(expected)).abs().max() / np.abs(expected).max())
 
 
-def test_video(published_file: tuple[str, Path], golden: Path) -> None:
+def test_video_equals_the_published_code(published_file: tuple[str, Path], golden: Path) -> None:
     name, path = published_file
     expected = np.load(golden / f"{name}.npz")["probs"]
     clip = np.load(golden / "clip.npz")
@@ -34,7 +34,7 @@ def test_video(published_file: tuple[str, Path], golden: Path) -> None:
 
 
 @torch.no_grad()
-def test_stages(published_file: tuple[str, Path], golden: Path) -> None:
+def test_stages_equal_the_published_code(published_file: tuple[str, Path], golden: Path) -> None:
     name, path = published_file
     expected = np.load(golden / f"{name}.npz")
     suffix = "_full_softmax" if name == "stcn" else ""
@@ -64,7 +64,9 @@ def test_stages(published_file: tuple[str, Path], golden: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_video_on_cuda(published_file: tuple[str, Path], golden: Path) -> None:
+def test_video_on_cuda_is_close_to_the_published_code(
+    published_file: tuple[str, Path], golden: Path
+) -> None:
     name, path = published_file
     expected = np.load(golden / f"{name}.npz")["probs"]
     clip = np.load(golden / "clip.npz")

@@ -1,4 +1,4 @@
-"""SCMN: its switches, and that it is STM with all of them off."""
+"""SCMN's switches; with all of them off it is STM."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ OFF = {"head": False, "spatial_constraint": False, "refinement": False}
 
 
 @torch.no_grad()
-def test_with_all_switches_off_it_is_stm() -> None:
-    """Full size, with ResNet-50 trunks: the same tensors by name, and the same output."""
+def test_scmn_without_its_parts_is_stm() -> None:
+    """At full size, with ResNet-50 trunks: the same state-dict names and the same output."""
     stm = build_model("stm")
     scmn = build_model("scmn", backbone="resnet50", **OFF)
     scmn.load_state_dict(stm.state_dict())
@@ -27,7 +27,7 @@ def test_with_all_switches_off_it_is_stm() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["stm", "scmn"])
-def test_decoder_can_be_narrower_than_the_embedding(name: str) -> None:
+def test_decoder_dim_narrows_the_decoder(name: str) -> None:
     image, masks = clip()
     narrow = build_small(name, hidden_dim=16, decoder_dim=8)
     widths = {n: w.shape[:2] for n, w in narrow.decoder.named_parameters() if w.dim() == 4}
@@ -37,7 +37,7 @@ def test_decoder_can_be_narrower_than_the_embedding(name: str) -> None:
     assert segment(narrow, image, masks).probabilities.shape == (1, 4, 48, 64)
 
 
-def test_default_trunks_are_resnest50() -> None:
+def test_scmn_has_resnest50_trunks_by_default() -> None:
     names = set(build_model("scmn").state_dict())
     assert "memory_encoder.trunk.layer3.5.conv2.fc2.weight" in names
     assert "query_encoder.trunk.layer3.5.conv2.fc2.weight" in names
@@ -45,7 +45,7 @@ def test_default_trunks_are_resnest50() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("switch", OFF)
-def test_each_switch_takes_its_part_out(switch: str) -> None:
+def test_switch_removes_its_part(switch: str) -> None:
     image, masks = clip()
     full, without = build_small("scmn"), build_small("scmn", **{switch: False})
     assert len(without.state_dict()) < len(full.state_dict())
@@ -70,28 +70,28 @@ def test_spatial_prior_depends_on_the_previous_mask() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("head", [True, False])
-def test_readout_can_be_joined_with_the_key(head: bool) -> None:
+def test_read_concat_joins_the_readout_with_the_query_key(head: bool) -> None:
     image, masks = clip()
     value = build_small("scmn", head=head)
     key = build_small("scmn", head=head, read_concat="key")
     assert segment(key, image, masks).probabilities.shape == (1, 4, 48, 64)
-    sizes = [sum(p.numel() for p in m.head.parameters()) for m in (key, value)]  # type: ignore[union-attr]
+    sizes = [sum(p.numel() for p in m.head.parameters()) for m in (key, value)]
     assert sizes[0] < sizes[1]
 
 
-def test_read_concat_is_checked() -> None:
+def test_read_concat_rejects_unknown_values() -> None:
     with pytest.raises(InputError, match="read_concat"):
         build_small("scmn", read_concat="both")
 
 
 @pytest.mark.parametrize("switch", ["memory_key", "similarity"])
-def test_unknown_addressing_is_refused(switch: str) -> None:
+def test_addressing_rejects_unknown_values(switch: str) -> None:
     with pytest.raises(InputError, match=switch):
         build_small("scmn", **{switch: "both"})
 
 
 @torch.no_grad()
-def test_objects_can_share_the_key_of_the_frame() -> None:
+def test_memory_key_frame_shares_the_key_of_the_frame() -> None:
     model = build_small("scmn", memory_key="frame", similarity="l2")
     image, masks = clip()
     query = model.encode_query(image)

@@ -1,4 +1,4 @@
-"""Lean split attention against the library's: the same numbers, gradients and memory layout."""
+"""Split attention equals the library's in output, gradients and state dict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def library(**settings: object) -> SplAtConv2d:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_it_equals_the_library(training: bool) -> None:
+def test_split_attention_equals_the_library(training: bool) -> None:
     theirs = library().double().train(training)
     ours = SplitAttention(copy.deepcopy(theirs)).train(training)
     x = torch.randn(4, 16, 7, 9, dtype=torch.float64)
@@ -33,13 +33,13 @@ def test_it_equals_the_library(training: bool) -> None:
 
 
 @torch.no_grad()
-def test_it_keeps_channels_last() -> None:
+def test_split_attention_keeps_channels_last() -> None:
     module = SplitAttention(library()).eval().to(memory_format=torch.channels_last)
     x = torch.randn(2, 16, 7, 9).contiguous(memory_format=torch.channels_last)
     assert module(x).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_weights_keep_their_names() -> None:
+def test_replacement_keeps_the_state_dict_names() -> None:
     network = nn.Sequential(library(), nn.Sequential(library()))
     names = network.state_dict().keys()
     use_lean_split_attention(network)
@@ -48,6 +48,6 @@ def test_weights_keep_their_names() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"radix": 1}, {"radix": 4}, {"groups": 2}])
-def test_other_kinds_are_refused(settings: dict[str, object]) -> None:
+def test_split_attention_rejects_other_kinds(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="two splits"):
         SplitAttention(library(**settings))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scmn import InputError
-from scmn.networks.backbones import Trunk
+from scmn.networks.backbones import Trunk, build_trunk
 from scmn.training.normalization import check_images_per_pass, set_normalization
 from tests.conftest import build_small
 
@@ -17,7 +17,7 @@ from tests.conftest import build_small
 @pytest.fixture(scope="module")
 def split_attention() -> Trunk:
     torch.manual_seed(0)
-    return Trunk("resnest14")
+    return build_trunk("resnest14")
 
 
 def statistics(network: nn.Module) -> dict[str, Tensor]:
@@ -58,7 +58,7 @@ def test_one_image_is_enough_without_split_attention_or_with_frozen_norms(
     split_attention: Trunk,
 ) -> None:
     check_images_per_pass(set_normalization(split_attention, "frozen"), 1)
-    check_images_per_pass(set_normalization(Trunk("resnet18"), "batch"), 1)
+    check_images_per_pass(set_normalization(build_trunk("resnet18"), "batch"), 1)
 
 
 @pytest.mark.parametrize("train_affine", [True, False])

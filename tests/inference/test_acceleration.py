@@ -1,4 +1,4 @@
-"""A network made ready for inference computes what the network computes."""
+"""An accelerated network computes what the network computes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import torch
 from torch import nn
 
 from scmn import VideoSegmenter
-from scmn.inference.prepared import prepare
+from scmn.inference.acceleration.network import accelerate
+from scmn.inference.acceleration.resampling import (
+    FewChannelMaxPool2d,
+    FewChannelUpsample,
+    use_few_channel_resampling,
+)
 from scmn.networks.backbones import BACKBONES
 from scmn.networks.base import MemoryNetwork
+from scmn.networks.decoder import bilinear_upsampling
 from scmn.networks.scmn import SCMN
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -20,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def with_statistics(network: MemoryNetwork) -> MemoryNetwork:
-    """Give every norm statistics and weights that folding must not lose."""
+    """Give every norm statistics and weights that are not neutral."""
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -37,39 +43,40 @@ def segmented(network: MemoryNetwork) -> torch.Tensor:
     with torch.inference_mode():
         memory = network.encode_memory(images[0], masks)
         query = network.encode_query(images[1])
-        return network.segment(query, memory, masks).logits
+        # The aggregated logits would be ill-conditioned where a probability is close to 0 or 1.
+        return network.segment(query, memory, masks).auxiliary.logits
 
 
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
-def test_every_network_keeps_its_numbers(name: str) -> None:
+def test_accelerate_keeps_the_output_of_every_network(name: str) -> None:
     network = with_statistics(build_small(name))
-    prepared = prepare(network, CPU, None)
-    torch.testing.assert_close(segmented(prepared), segmented(network), atol=1e-3, rtol=1e-4)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    accelerated = accelerate(network, CPU, None)
+    torch.testing.assert_close(segmented(accelerated), segmented(network), atol=1e-3, rtol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in accelerated.modules())
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
-def test_every_backbone_keeps_its_numbers(backbone: str) -> None:
+def test_accelerate_keeps_the_output_of_every_backbone(backbone: str) -> None:
     torch.manual_seed(0)
     network = SCMN(backbone, key_dim=8, value_dim=16, hidden_dim=16, refinement_dim=4)
-    prepared = prepare(with_statistics(network), CPU, None)
-    torch.testing.assert_close(segmented(prepared), segmented(network), atol=1e-3, rtol=1e-4)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    accelerated = accelerate(with_statistics(network), CPU, None)
+    torch.testing.assert_close(segmented(accelerated), segmented(network), atol=1e-3, rtol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in accelerated.modules())
 
 
-def test_the_network_stays_as_it_is() -> None:
+def test_accelerate_does_not_change_the_network() -> None:
     network = build_small("scmn").train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    prepared = prepare(network, CPU, torch.bfloat16)
+    accelerated = accelerate(network, CPU, torch.bfloat16)
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert prepared.decoder.predict.weight.dtype == torch.bfloat16
+    assert accelerated.decoder.predict.weight.dtype == torch.bfloat16
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for the CPU needs a compiler")
-def test_a_compiled_network_keeps_its_numbers() -> None:
+def test_compiling_keeps_the_output() -> None:
     model = build_small("stm", backbone="resnet10_half")
     plain, compiled = (
         list(VideoSegmenter(model, compile=switch).run(video(3), TWO)) for switch in (False, True)
@@ -78,7 +85,17 @@ def test_a_compiled_network_keeps_its_numbers() -> None:
         torch.testing.assert_close(one.probabilities, other.probabilities, atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_prepared_is_prepared_once() -> None:
-    prepared = prepare(build_small("stm"), CPU, None)
-    assert prepare(prepared, CPU, None) is prepared
-    assert prepare(prepared, CPU, torch.bfloat16) is not prepared
+def test_accelerate_copies_only_for_another_purpose() -> None:
+    accelerated = accelerate(build_small("stm"), CPU, None)
+    assert accelerate(accelerated, CPU, None) is accelerated
+    assert accelerate(accelerated, CPU, torch.bfloat16) is not accelerated
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_few_channel_resampling_equals_the_library(dtype: torch.dtype) -> None:
+    modules = nn.Sequential(bilinear_upsampling(2), nn.MaxPool2d(2))
+    maps = torch.rand(2, 3, 6, 10).to(dtype)
+    expected = modules(maps)
+    use_few_channel_resampling(modules)
+    assert [type(module) for module in modules] == [FewChannelUpsample, FewChannelMaxPool2d]
+    torch.testing.assert_close(modules(maps), expected)

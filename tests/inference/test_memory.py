@@ -1,4 +1,4 @@
-"""The memory's policy and its storage."""
+"""Memory settings, policy and storage."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scmn import InputError, MemorySettings
-from scmn.inference.memory_bank import MemoryBank
-from scmn.inference.memory_store import MemoryStore
+from scmn.inference.memory.policy import MemoryBank
+from scmn.inference.memory.settings import complete_settings
+from scmn.inference.memory.storage import MemoryStore
 from scmn.networks.base import MemoryFrames
+from scmn.networks.stm import STM
 
 
 def frame(time: int, objects: int = 1, *, shared_key: bool = False) -> MemoryFrames:
@@ -24,11 +26,16 @@ def frame(time: int, objects: int = 1, *, shared_key: bool = False) -> MemoryFra
     return MemoryFrames(key, offsets.expand(1, objects, 5, 1, 3, 4))
 
 
+def policy(**changes: object) -> MemorySettings:
+    """Return STM's memory policy with some settings changed."""
+    return complete_settings(changes, STM.memory_defaults)
+
+
 def times_after(
-    frames: int, policy: MemorySettings, annotated: tuple[int, ...] = (0,)
+    frames: int, settings: MemorySettings, annotated: tuple[int, ...] = (0,)
 ) -> tuple[int, ...]:
     """Remember a video of one object and return what is remembered of it."""
-    bank = MemoryBank(policy)
+    bank = MemoryBank(settings)
     bank.add_objects([1])
     for time in range(frames):
         if bank.wants(time, annotated=time in annotated):
@@ -39,35 +46,35 @@ def times_after(
     return remembered
 
 
-def test_stm_remembers_first_previous_and_every_fifth() -> None:
-    assert times_after(1, MemorySettings()) == (0,)
-    assert times_after(2, MemorySettings()) == (0, 1)
-    assert times_after(5, MemorySettings()) == (0, 4)
-    assert times_after(6, MemorySettings()) == (0, 5)
-    assert times_after(13, MemorySettings()) == (0, 5, 10, 12)
+def test_policy_of_stm_keeps_first_previous_and_every_fifth_frame() -> None:
+    assert times_after(1, policy()) == (0,)
+    assert times_after(2, policy()) == (0, 1)
+    assert times_after(5, policy()) == (0, 4)
+    assert times_after(6, policy()) == (0, 5)
+    assert times_after(13, policy()) == (0, 5, 10, 12)
 
 
-def test_stcn_remembers_first_and_every_fifth() -> None:
-    assert times_after(13, MemorySettings(keep_previous=False)) == (0, 5, 10)
+def test_policy_of_stcn_keeps_first_and_every_fifth_frame() -> None:
+    assert times_after(13, policy(keep_previous=False)) == (0, 5, 10)
 
 
-def test_first_and_previous_only() -> None:
-    assert times_after(13, MemorySettings(every=None)) == (0, 12)
-    assert times_after(13, MemorySettings(every=None, keep_previous=False)) == (0,)
+def test_policy_without_every_keeps_first_and_previous_frame() -> None:
+    assert times_after(13, policy(every=None)) == (0, 12)
+    assert times_after(13, policy(every=None, keep_previous=False)) == (0,)
 
 
-def test_bounded_memory_forgets_the_oldest_but_never_a_given_frame() -> None:
-    assert times_after(31, MemorySettings(max_frames=2)) == (0, 25, 30)
-    assert times_after(33, MemorySettings(max_frames=2)) == (0, 30, 32)
-    policy = MemorySettings(max_frames=2, keep_previous=False)
-    assert times_after(33, policy, annotated=(0, 7)) == (0, 7, 25, 30)
+def test_bounded_memory_forgets_the_oldest_frame_but_no_annotated_one() -> None:
+    assert times_after(31, policy(max_frames=2)) == (0, 25, 30)
+    assert times_after(33, policy(max_frames=2)) == (0, 30, 32)
+    bounded = policy(max_frames=2, keep_previous=False)
+    assert times_after(33, bounded, annotated=(0, 7)) == (0, 7, 25, 30)
 
 
-def test_without_keep_first_a_given_frame_is_as_any_other() -> None:
-    policy = MemorySettings(max_frames=2, keep_first=False, keep_previous=False)
-    assert times_after(6, policy) == (0, 5)
-    assert times_after(31, policy) == (25, 30)
-    assert times_after(9, MemorySettings(every=None, keep_first=False)) == (0, 8)
+def test_annotated_frames_are_forgotten_without_keep_annotated() -> None:
+    bounded = policy(max_frames=2, keep_annotated=False, keep_previous=False)
+    assert times_after(6, bounded) == (0, 5)
+    assert times_after(31, bounded) == (25, 30)
+    assert times_after(9, policy(every=None, keep_annotated=False)) == (0, 8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,16 +85,16 @@ def test_without_keep_first_a_given_frame_is_as_any_other() -> None:
     max_frames=st.sampled_from([None, 1, 2, 5]),
     annotated=st.sets(st.integers(0, 39), max_size=4),
 )
-def test_what_always_holds(
+def test_policy_invariants(
     frames: int,
     every: int | None,
     keep_previous: bool,
     max_frames: int | None,
     annotated: set[int],
 ) -> None:
-    policy = MemorySettings(every, True, keep_previous, max_frames)
+    bounded = policy(every=every, keep_previous=keep_previous, max_frames=max_frames)
     given_frames = {0} | {time for time in annotated if time < frames}
-    remembered = times_after(frames, policy, tuple(given_frames))
+    remembered = times_after(frames, bounded, tuple(given_frames))
     assert given_frames <= set(remembered)
     assert len(set(remembered)) == len(remembered)
     if max_frames is not None:
@@ -96,8 +103,8 @@ def test_what_always_holds(
         assert frames - 1 in remembered
 
 
-def test_each_object_remembers_from_its_own_first_frame() -> None:
-    bank = MemoryBank(MemorySettings())
+def test_memory_of_an_object_starts_at_its_first_frame() -> None:
+    bank = MemoryBank(policy())
     bank.add_objects([7, 3])
     for time in range(4):
         bank.remember(time, frame(time, 2), annotated=time == 0)
@@ -112,8 +119,8 @@ def test_each_object_remembers_from_its_own_first_frame() -> None:
 
 
 @pytest.mark.parametrize("shared_key", [False, True])
-def test_a_removed_object_leaves_the_others_untouched(shared_key: bool) -> None:
-    bank = MemoryBank(MemorySettings())
+def test_remove_object_keeps_the_memory_of_the_others(shared_key: bool) -> None:
+    bank = MemoryBank(policy())
     bank.add_objects([1, 2, 3])
     bank.remember(0, frame(0, 3, shared_key=shared_key), annotated=True)
     bank.remove_object(2)
@@ -129,20 +136,31 @@ def test_a_removed_object_leaves_the_others_untouched(shared_key: bool) -> None:
         bank.remove_object(3)
 
 
-def test_objects_are_added_once() -> None:
-    bank = MemoryBank(MemorySettings())
+def test_add_objects_rejects_known_ids() -> None:
+    bank = MemoryBank(policy())
     bank.add_objects([1])
     with pytest.raises(ValueError, match="1"):
         bank.add_objects([2, 1])
 
 
 @pytest.mark.parametrize("name", ["every", "max_frames", "top_k"])
-def test_settings_are_checked(name: str) -> None:
-    with pytest.raises(InputError, match=rf"memory\.{name} must be a number from 1"):
-        MemoryBank(MemorySettings(**{name: 0}))  # type: ignore[arg-type]
+def test_settings_reject_numbers_below_one(name: str) -> None:
+    with pytest.raises(InputError, match=rf"memory\.{name} must be an integer above 0"):
+        MemoryBank(policy(**{name: 0}))  # type: ignore[arg-type]
 
 
-def test_store_writes_in_place() -> None:
+def test_settings_read_the_old_name_of_keep_annotated() -> None:
+    assert policy(keep_first=False) == policy(keep_annotated=False)
+
+
+def test_settings_reject_unknown_names_and_wrong_types() -> None:
+    with pytest.raises(InputError, match="did you mean 'max_frames'"):
+        policy(max_frame=3)
+    with pytest.raises(InputError, match=r"memory\.keep_previous must be true or false, not 1"):
+        policy(keep_previous=1)
+
+
+def test_store_overwrites_in_place() -> None:
     store = MemoryStore(max_slots=3)
     for time in range(3):
         assert store.append(frame(time)) == time
@@ -154,7 +172,7 @@ def test_store_writes_in_place() -> None:
     assert len(store) == 3
 
 
-def test_store_does_not_copy_what_it_reads() -> None:
+def test_store_returns_views() -> None:
     store = MemoryStore()
     for time in range(3):
         store.append(frame(time))
@@ -163,6 +181,6 @@ def test_store_does_not_copy_what_it_reads() -> None:
     assert view.value[0, 0, 0, 1, 0, 0] == 50
 
 
-def test_empty_store() -> None:
+def test_store_without_frames_raises() -> None:
     with pytest.raises(ValueError, match="nothing"):
         MemoryStore().frames()

@@ -1,7 +1,7 @@
 """3x3 convolutions with a quarter of the multiplications, for float32 on the CPU.
 
-There the wide 3x3 convolutions of heads, decoders and projections take most of a frame's time, and
-the library's kernels already reach the processor's arithmetic. cuDNN has this method of its own.
+There the wide 3x3 convolutions of heads, decoders and projections take most of the time of a frame,
+and PyTorch's kernels already reach the processor's peak. On a GPU cuDNN implements this method.
 
 Source: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, F(4x4, 3x3).
 """
@@ -14,19 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.replacement import replace_modules
-
 TILE = 4
-"""Outputs along each side of a tile; its inputs are two more."""
+"""Outputs along each side of a tile; it has two more inputs."""
 PATCH = TILE + 2
-FEWEST_CHANNELS = 128
-FEWEST_WEIGHTS = 256 * 256
-"""Where input and output channels are fewer, the transforms cost what the multiplications save."""
+MIN_CHANNELS = 128
+MIN_WEIGHTS = 256 * 256
+"""With fewer input and output channels the transforms cost what the multiplications save."""
 RATES = (2, 4, 8)
-"""Dilations for which it pays: the farther apart pixels are, the smaller are the images of those
-that meet, of which tiles cover more than is there."""
+"""Dilations that are faster this way. The larger the dilation, the smaller the interleaved images,
+and the more of each tile lies outside them."""
 BLOCK_BYTES = 16 << 20
-"""Transformed patches that are held at a time: about what stays in the caches."""
+"""Transformed patches held at a time: roughly what fits in the caches."""
 
 _INPUT = [
     [4, 0, -5, 0, 1, 0],
@@ -53,13 +51,13 @@ _OUTPUT = [
 """B^T, G and A^T of the paper; the interpolation points are 0, 1, -1, 2, -2."""
 
 
-def suits(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether a convolution is of the kind that is faster this way."""
+def is_suited(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a convolution is faster as a :class:`WinogradConvolution`."""
     return _is_wide(convolution) and convolution.dilation == (1, 1)
 
 
-def suits_interleaved(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether a convolution is such a one of pixels that lie some lines and columns apart."""
+def is_suited_dilated(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a dilated convolution is faster as an :class:`InterleavedConvolution`."""
     return _is_wide(convolution) and convolution.dilation in {(rate, rate) for rate in RATES}
 
 
@@ -70,16 +68,16 @@ def _is_wide(convolution: nn.Module) -> TypeGuard[nn.Conv2d]:
         and convolution.stride == (1, 1)
         and convolution.padding == convolution.dilation
         and convolution.groups == 1
-        and min(convolution.in_channels, convolution.out_channels) >= FEWEST_CHANNELS
-        and convolution.in_channels * convolution.out_channels >= FEWEST_WEIGHTS
+        and min(convolution.in_channels, convolution.out_channels) >= MIN_CHANNELS
+        and convolution.in_channels * convolution.out_channels >= MIN_WEIGHTS
     )
 
 
 class WinogradConvolution(nn.Module):
-    """A 3x3 convolution of stride 1 for inference, exact to some 1e-5 of the largest response.
+    """A 3x3 convolution of stride 1 for inference, exact to about 1e-5 of the largest response.
 
-    Patches of 6x6 inputs and the weights are transformed such that a product for each of the 36
-    places, summed over channels, takes the place of nine for each of 16 outputs.
+    After transforming the weights and each 6x6 patch of inputs, a tile of 16 outputs takes 36
+    products summed over channels instead of 144.
     """
 
     weight: Tensor
@@ -90,7 +88,7 @@ class WinogradConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         """
         Args:
-            convolution: for which :func:`suits` holds; its weights are copied, transformed.
+            convolution: one that :func:`is_suited`; its transformed weights are copied.
         """
         super().__init__()
         transform = torch.tensor(_WEIGHT, dtype=torch.float64)
@@ -136,7 +134,7 @@ class WinogradConvolution(nn.Module):
         """(b, r, c, 6, 6, C) patches -> (b, r, c, 4, 4, O) tiles of the response, without bias."""
         places = patches.shape[:3]
         by_tile = patches.reshape(places.numel(), PATCH**2, -1)
-        # One small product for each tile: the library repacks the operands of one long product.
+        # One small product for each tile: the operands of one long product would be repacked.
         transformed = torch.bmm(self._of_input.expand(by_tile.shape[0], -1, -1), by_tile)
         products = torch.bmm(transformed.transpose(0, 1), self.weight).transpose(0, 1)
         tiles = torch.bmm(self._of_output.expand(by_tile.shape[0], -1, -1), products)
@@ -144,15 +142,15 @@ class WinogradConvolution(nn.Module):
 
 
 class InterleavedConvolution(nn.Module):
-    """A dilated convolution as one without dilation, of interleaved images.
+    """A dilated convolution as a dense one of interleaved images.
 
-    Pixels meet only those that lie a multiple of the dilation apart, with which they make an image.
+    Only pixels that lie a multiple of the dilation apart interact; they form one image.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         """
         Args:
-            convolution: for which :func:`suits_interleaved` holds; its weights are copied.
+            convolution: one that :func:`is_suited_dilated`; its weights are copied.
         """
         super().__init__()
         self.rate = convolution.dilation[0]
@@ -173,11 +171,9 @@ class InterleavedConvolution(nn.Module):
 
 
 def use_winograd(network: nn.Module) -> None:
-    """Replace the convolutions of a network for which it pays, in place."""
-    replace_modules(network, _faster)
-
-
-def _faster(module: nn.Module) -> nn.Module | None:
-    if suits(module):
-        return WinogradConvolution(module)
-    return InterleavedConvolution(module) if suits_interleaved(module) else None
+    """Replace the convolutions of a network that are faster this way, in place."""
+    for name, module in list(network.named_modules()):
+        if is_suited(module):
+            network.set_submodule(name, WinogradConvolution(module))
+        elif is_suited_dilated(module):
+            network.set_submodule(name, InterleavedConvolution(module))

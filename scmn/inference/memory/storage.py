@@ -8,21 +8,21 @@ from scmn.networks.base import MemoryFrames
 
 FIRST_CAPACITY = 4
 CPU_BYTES = 256 << 20
-"""Reserved at once on the CPU, where memory takes no room before it is written to: growing would
+"""Reserved at once on the CPU, where memory occupies no pages before it is written; growing would
 hold all frames twice."""
 
 
 class MemoryStore:
     """Keys and values of the objects that remember the same frames.
 
-    Slots 0..len-1 are in use and have no order in time: a memory read does not depend on it. A slot
-    is overwritten in place; capacity doubles when it runs out, up to a bound if there is one.
+    Slots 0..len-1 are in use, in no particular order: a memory read does not depend on the order. A
+    slot is overwritten in place; capacity doubles when it runs out, up to ``max_slots``.
     """
 
     def __init__(self, max_slots: int | None = None) -> None:
         """
         Args:
-            max_slots: never reserve more than this (None: as many as it takes).
+            max_slots: never reserve more slots than this (None: no limit).
         """
         self.max_slots = max_slots
         self._key: Tensor | None = None
@@ -33,14 +33,14 @@ class MemoryStore:
         return self._used
 
     def append(self, frame: MemoryFrames) -> int:
-        """Store one frame (T = 1) in a new slot and return the slot."""
+        """Store one frame (T = 1) in a new slot and return its index."""
         self._reserve(frame, self._used + 1)
         self._used += 1
         self.overwrite(self._used - 1, frame)
         return self._used - 1
 
     def overwrite(self, slot: int, frame: MemoryFrames) -> None:
-        """Store one frame (T = 1) in place of the one in ``slot``."""
+        """Replace the frame in ``slot`` by another one (T = 1)."""
         key, value = self._tensors()
         key[:, :, :, slot].copy_(frame.key[:, :, :, 0])
         value[:, :, :, slot].copy_(frame.value[:, :, :, 0])
@@ -51,7 +51,7 @@ class MemoryStore:
         return MemoryFrames(key[:, :, :, : self._used], value[:, :, :, : self._used])
 
     def keep_objects(self, positions: list[int]) -> None:
-        """Drop all objects but those at ``positions``."""
+        """Drop all objects except those at ``positions``."""
         key, value = self._tensors()
         shared = key.shape[1] == 1 and value.shape[1] > 1
         kept = value[:, positions, :, : self._used]
@@ -84,10 +84,10 @@ class MemoryStore:
 
 
 def _position_major(frame: Tensor, capacity: int, *, shared: bool) -> Tensor:
-    """Reserve values (1, N, Cv, capacity, h, w) such that a position's channels lie together.
+    """Reserve values (1, N, Cv, capacity, h, w) with the channels of a position contiguous.
 
-    A top-k read gathers whole rows from it; a dense read takes either order. With a shared key the
-    channels of all objects make one row.
+    A top-k read gathers whole rows from it; a dense read is equally fast in either order. With a
+    shared key a row holds the channels of all objects.
     """
     _, objects, channels, _, height, width = frame.shape
     if shared:

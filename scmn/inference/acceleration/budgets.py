@@ -1,0 +1,77 @@
+"""Memory budgets of a device: blocks of a memory read, and objects decoded at a time."""
+
+from __future__ import annotations
+
+import torch
+
+from scmn.inference.acceleration.refinement import BandedRefinement
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.decoder import FINEST_STRIDE
+from scmn.networks.memory_read import ReadSettings
+from scmn.networks.refinement import Refinement
+
+CPU_DENSE_BYTES = 8 << 20
+"""An affinity matrix of up to this size stays in the cache through product, softmax and
+conversion."""
+CPU_BLOCK_BYTES = 64 << 20
+CPU_ROWS_PER_CHANNEL = 0.5
+"""On a CPU every product repacks keys and values, whatever its number of rows: wide ones need long
+blocks, narrow ones short blocks that stay in the cache (measured: within 10 % of the best for 160
+to 1600 channels and 5 to 20 frames)."""
+GPU_BLOCK_BYTES = 256 << 20
+"""A GPU is fastest with few large kernels."""
+
+CPU_DECODING_BYTES = 256 << 20
+"""Memory for decoding on the CPU, where larger batches of objects are no faster."""
+GPU_DECODING_SHARE = 0.25
+"""Share of a GPU's memory for decoding."""
+DECODER_MAPS = 6
+"""Maps that the decoder holds at its peak, of its width at its finest stride."""
+REFINEMENT_MAPS = 5
+"""Full-resolution maps that the refinement holds at its peak, of its width."""
+OTHER_MAPS = 10
+"""Further full-resolution maps of every network: logits, probabilities and masks."""
+
+
+def read_settings(
+    device: torch.device, *, top_k: int | None, block_bytes: int | None
+) -> ReadSettings:
+    """Return how a device reads the memory.
+
+    Args:
+        device: where the network runs.
+        top_k: as in ``MemorySettings``.
+        block_bytes: the user's limit on the affinity matrix (None: the device's own).
+    """
+    if block_bytes is not None:
+        return ReadSettings(top_k, block_bytes, block_bytes)
+    if device.type == "cpu":
+        return ReadSettings(top_k, CPU_DENSE_BYTES, CPU_BLOCK_BYTES, CPU_ROWS_PER_CHANNEL)
+    return ReadSettings(top_k, GPU_BLOCK_BYTES, GPU_BLOCK_BYTES)
+
+
+def fitting_objects(
+    network: MemoryNetwork, size: tuple[int, int], device: torch.device, dtype: torch.dtype | None
+) -> int:
+    """Return how many objects fit in the device's budget when decoded together, at least one.
+
+    Args:
+        network: any network.
+        size: height and width of the network's input.
+        device: where the network runs.
+        dtype: data type of the convolutions in mixed precision (None: float32).
+    """
+    budget = float(CPU_DECODING_BYTES)
+    if device.type == "cuda":
+        budget = GPU_DECODING_SHARE * torch.cuda.get_device_properties(device).total_memory
+    itemsize = (dtype or torch.float32).itemsize
+    return max(1, int(budget / (floats_per_pixel(network) * size[0] * size[1] * itemsize)))
+
+
+def floats_per_pixel(network: MemoryNetwork) -> float:
+    """Return roughly how many numbers per input pixel decoding one object holds at its peak."""
+    floats = DECODER_MAPS * network.decoder.channels[-1] / FINEST_STRIDE**2 + OTHER_MAPS
+    for module in network.modules():
+        if isinstance(module, Refinement | BandedRefinement):
+            floats += REFINEMENT_MAPS * module.channels
+    return floats

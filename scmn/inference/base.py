@@ -1,0 +1,82 @@
+"""The interface of segmenters: a video frame by frame, or lazily as a whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+
+from scmn.errors import InputError
+from scmn.inference.frames import FrameImage, LabelMap, VideoLabels, labels_by_frame
+from scmn.inference.prediction import Prediction
+
+
+class Segmenter(ABC):
+    """Segments videos frame by frame: one frame in, one prediction out.
+
+    Attributes:
+        device: where the network runs.
+        precision: "fp32", "bf16" or "fp16".
+    """
+
+    device: torch.device
+    precision: str
+
+    @property
+    @abstractmethod
+    def object_ids(self) -> tuple[int, ...]:
+        """The ids of the objects that are being segmented."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything: the next frame is the first of a new video."""
+
+    @abstractmethod
+    def remove_object(self, object_id: int) -> None:
+        """Stop segmenting an object and forget it; InputError if there is no such object."""
+
+    @abstractmethod
+    def step(
+        self,
+        frame: FrameImage,
+        labels: LabelMap | None = None,
+        *,
+        objects: Sequence[int] | None = None,
+    ) -> Prediction:
+        """Segment the next frame.
+
+        Args:
+            frame: uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1].
+            labels: label map (H, W) of objects that are given on this frame: an integer array or
+                tensor, or a PIL image with ids as pixel values. Known objects take the given mask,
+                new ones are added; all others are segmented as usual outside the given masks.
+            objects: ids annotated in ``labels`` (None: those that occur in it). A listed object
+                without pixels is hidden on this frame.
+
+        Raises:
+            InputError: a frame or a label map of a wrong type or size, or a label map without
+                objects.
+        """
+
+    def run(self, frames: Iterable[FrameImage], labels: VideoLabels) -> Iterator[Prediction]:
+        """Segment a new video lazily: yield one prediction per frame.
+
+        Args:
+            frames: the video's frames, as for :meth:`step`.
+            labels: a label map for the first frame, a mapping from frame index to label map, or an
+                iterable of (index, label map) pairs. Frames before the first one are background.
+
+        Raises:
+            InputError: as :meth:`step`, or a label map for a frame that the video does not have.
+        """
+        by_frame = labels_by_frame(labels)
+        self.reset()
+        count = 0
+        for frame in frames:
+            yield self.step(frame, by_frame.pop(count, None))
+            count += 1
+        if by_frame:
+            raise InputError(
+                f"label map for frame {min(by_frame)}, but the video has only {count} frames"
+            )

@@ -1,0 +1,80 @@
+"""Memory settings: which frames are remembered and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from scmn.errors import InputError, nearest_name
+
+OLD_NAMES = {"keep_first": "keep_annotated"}
+"""Earlier names of settings, which files may still hold."""
+
+
+@dataclass
+class MemorySettings:
+    """Which frames are remembered and how they are read.
+
+    The published policy of each network is its ``memory_defaults``.
+
+    Attributes:
+        every: remember every n-th frame of the video (None: only annotated and previous frames).
+        keep_annotated: never forget frames that were given with masks.
+        keep_previous: remember the previous frame until the next one replaces it.
+        max_frames: remember at most this many frames besides those that are never forgotten; the
+            oldest is dropped (None: no limit).
+        top_k: read only the k most similar positions (None: all).
+    """
+
+    every: int | None
+    keep_annotated: bool
+    keep_previous: bool
+    max_frames: int | None
+    top_k: int | None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: a wrong value.
+        """
+        check_settings(vars(self))
+
+
+def complete_settings(
+    memory: MemorySettings | Mapping[str, Any] | None, defaults: Mapping[str, Any]
+) -> MemorySettings:
+    """Complete some memory settings from a network's policy.
+
+    Args:
+        memory: the settings that differ from the policy, or complete settings, which replace it.
+        defaults: ``memory_defaults`` of the network.
+
+    Raises:
+        InputError: an unknown setting, or a wrong value.
+    """
+    if isinstance(memory, MemorySettings):
+        return memory
+    return MemorySettings(**{**defaults, **check_settings(memory or {})})
+
+
+def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
+    """Check some memory settings and return them under their current names.
+
+    Raises:
+        InputError: an unknown setting, or a wrong value.
+    """
+    settings = {OLD_NAMES.get(name, name): value for name, value in memory.items()}
+    known = [field.name for field in fields(MemorySettings)]
+    for name, value in settings.items():
+        if name not in known:
+            raise InputError(
+                f"unknown memory setting '{name}'{nearest_name(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+        if name.startswith("keep_"):
+            if not isinstance(value, bool):
+                raise InputError(f"memory.{name} must be true or false, not {value!r}")
+        elif value is not None and (type(value) is not int or value < 1):
+            raise InputError(f"memory.{name} must be an integer above 0 or null, not {value!r}")
+    return settings
