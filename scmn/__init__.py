@@ -16,9 +16,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from scmn.build import build_model
-    from scmn.config import MemorySettings, load_config
+    from scmn.config import load_config
     from scmn.errors import InputError
     from scmn.inference.augmentation import AugmentedSegmenter
+    from scmn.inference.memory.settings import MemorySettings
     from scmn.inference.prediction import Prediction
     from scmn.inference.segmenter import VideoSegmenter
     from scmn.networks.registry import list_models
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AugmentedSegmenter": "scmn.inference.augmentation",
     "InputError": "scmn.errors",
-    "MemorySettings": "scmn.config",
+    "MemorySettings": "scmn.inference.memory.settings",
     "Prediction": "scmn.inference.prediction",
     "VideoSegmenter": "scmn.inference.segmenter",
     "build_model": "scmn.build",

@@ -15,7 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from scmn import __version__
 from scmn.build import build_model
-from scmn.config import Config, MemorySettings, load_config
+from scmn.config import Config, load_config
 from scmn.data.datasets import Dataset
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
@@ -81,8 +81,7 @@ def resolve_config(path: Path | None, overrides: Sequence[str], weights: Path | 
         config = load_config(path, overrides)
     if config.model.name not in MODELS:
         build_model(config.model.name)  # reports the unknown name
-    defaults: dict[str, Any] = MODELS[config.model.name].memory_defaults
-    return load_config(path, overrides, Config(memory=MemorySettings(**defaults)))
+    return config
 
 
 def names_model(overrides: Sequence[str]) -> bool:
@@ -176,7 +175,7 @@ def _identity(evaluation: Evaluation, config: Config) -> dict[str, Any]:
         "data": evaluation.name,
         "model": asdict(config.model),
         "weights": weights,
-        "memory": None if config.memory is None else asdict(config.memory),
+        "memory": {**MODELS[config.model.name].memory_defaults, **config.memory},
         "size": _size(evaluation, config),
         "precision": config.evaluation.precision,
         "compiled": config.evaluation.compile,

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scmn.config import MemorySettings
 from scmn.errors import InputError, nearest_name
+from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory_store import MemoryStore
 from scmn.networks.base import MemoryFrames, MemoryNetwork
 
@@ -116,7 +116,7 @@ class MemoryBank:
         """
         slot = _Slot(
             time,
-            permanent=annotated and self.settings.keep_first,
+            permanent=annotated and self.settings.keep_annotated,
             lasting=self._lasting(time, annotated),
         )
         first = 0

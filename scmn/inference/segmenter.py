@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scmn.config import MemorySettings
 from scmn.data.masks import MAX_OBJECT_ID, VOID, object_ids, to_one_hot
 from scmn.errors import InputError
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device
 from scmn.inference.frames import FrameImage, image_tensor
 from scmn.inference.geometry import FrameGeometry, most_probable
+from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory_bank import MemoryBank, complete_settings
 from scmn.inference.object_chunks import objects_at_once
 from scmn.inference.prediction import Prediction, with_given_labels

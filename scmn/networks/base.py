@@ -6,6 +6,7 @@ no second forward path. What differs between networks for inference is stated in
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
@@ -225,6 +227,7 @@ class MemoryNetwork(nn.Module, ABC):
         *,
         read: ReadSettings | None = None,
         objects_per_batch: int | None = None,
+        valid_objects: Tensor | None = None,
     ) -> Segmentation:
         """Segment the query frame.
 
@@ -236,6 +239,7 @@ class MemoryNetwork(nn.Module, ABC):
                 ``uses_previous_masks``.
             read: how the memory is read.
             objects_per_batch: decode at most so many objects at a time (None: all at once).
+            valid_objects: see :meth:`aggregate`.
         """
         if self.uses_previous_masks and previous_masks is None:
             raise ValueError(f"{type(self).__name__} needs the previous frame's masks")
@@ -252,19 +256,36 @@ class MemoryNetwork(nn.Module, ABC):
                 maps.append(self.decode(query, skips, readout[:, chosen], previous))
             first += readout.shape[1]
         joined = ObjectMaps.join(maps)
-        probabilities, logits = self.aggregate(joined.logits)
+        probabilities, logits = self.aggregate(joined.logits, valid_objects)
         return Segmentation(probabilities, logits, joined)
 
-    def aggregate(self, object_logits: Tensor) -> tuple[Tensor, Tensor]:
+    def aggregate(
+        self, object_logits: Tensor, valid_objects: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Aggregate the objects' own logits (B, N, 1 or 2, H, W) softly.
+
+        Args:
+            object_logits: (B, N, 1 or 2, H, W).
+            valid_objects: bool (B, N), the channels that hold an object (None: all). The others
+                get probability 0 and logit minus infinity, as STCN's selector does in training.
 
         Returns:
             Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
         """
         object_logits = object_logits.float()
         if object_logits.shape[2] == 1:
-            return soft_aggregation(torch.sigmoid(object_logits).squeeze(2))
-        return soft_aggregation(torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0]))
+            objects = torch.sigmoid(object_logits).squeeze(2)
+        else:
+            objects = torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0])
+        if valid_objects is None:
+            return soft_aggregation(objects)
+        absent = ~valid_objects[:, :, None, None]
+        _, logits = soft_aggregation(objects.masked_fill(absent, 0.0))
+        # Minus infinity rather than a large negative number: a target with the label of an absent
+        # object is an error in the data, which an infinite loss shows.
+        absent = functional.pad(absent, (0, 0, 0, 0, 1, 0), value=False)
+        logits = logits.masked_fill(absent, -math.inf)
+        return torch.softmax(logits, dim=1), logits
 
 
 def _chunks(objects: int, objects_per_batch: int | None) -> Iterator[slice]:

@@ -32,7 +32,7 @@ class STCN(MemoryNetwork):
     similarity: Similarity = "l2"
     memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
-        "keep_first": True,
+        "keep_annotated": True,
         "keep_previous": False,
         "max_frames": None,
         "top_k": 20,

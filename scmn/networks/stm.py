@@ -32,7 +32,7 @@ class STM(MemoryNetwork):
     similarity: Similarity = "dot"
     memory_defaults: Mapping[str, int | bool | None] = {
         "every": 5,
-        "keep_first": True,
+        "keep_annotated": True,
         "keep_previous": True,
         "max_frames": None,
         "top_k": None,

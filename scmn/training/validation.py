@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from scmn.config import MemorySettings
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
@@ -27,12 +26,12 @@ class Validation:
 
     dataset: Dataset
     size: int | None
-    memory: MemorySettings | Mapping[str, object] | None
+    memory: Mapping[str, object]
     precision: str
 
     @staticmethod
     def open(
-        settings: ValidationSettings, memory: MemorySettings | None, precision: str
+        settings: ValidationSettings, memory: Mapping[str, object], precision: str
     ) -> Validation | None:
         """Open the validation set; None if the run has none.
 

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmn.data.clips.colour import (
+from scmn.data.clips.appearance import (
     GREYSCALE,
     ClipColours,
     ColourChange,
     ColourJitter,
     change_colours,
 )
-from scmn.data.clips.displacement import random_spline
-from scmn.data.clips.geometry import AffineRange, random_resized_crop
+from scmn.data.clips.random_geometry import AffineRange, random_resized_crop, random_spline
 from scmn.data.clips.warp import FILL_COLOUR, Warp, warp_about
 from tests.data.training_trees import labels_with, noise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scmn.data.clips import coco_images
+from scmn.data.clips.coco import coco_images
 from scmn.errors import InputError
 from tests.data.training_trees import add_image
 

@@ -14,18 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from scmn.data.clips import (
-    ClipBatch,
-    ClipLoader,
-    ClipMixture,
-    MixtureEntry,
-    SampleNumbers,
-    StaticClips,
-    SyntheticClips,
-    TrainingClip,
-    VideoClips,
-    collate_clips,
-)
+from scmn.data.clips.batch import ClipBatch, TrainingClip, collate_clips
+from scmn.data.clips.loading import ClipLoader, SampleNumbers
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.static_clips import StaticClips
+from scmn.data.clips.synthetic_clips import SyntheticClips
+from scmn.data.clips.video_clips import VideoClips
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError
 from tests.data.training_trees import SETTINGS, labels_with, static_source, video
@@ -74,8 +68,8 @@ def test_shapes_and_types(mixture: ClipMixture) -> None:
 def test_masks_are_the_label_map_one_hot(mixture: ClipMixture) -> None:
     for number in range(SAMPLES):
         clip = mixture[number]
-        for place in range(2):
-            assert torch.equal(clip.masks[:, place] == 1, clip.label_maps == place + 1)
+        for channel in range(2):
+            assert torch.equal(clip.masks[:, channel] == 1, clip.label_maps == channel + 1)
         assert torch.equal(clip.masks[0].flatten(1).any(dim=1), clip.valid_objects)
 
 
@@ -135,7 +129,7 @@ def test_numbers_that_do_not_exist(mixture: ClipMixture) -> None:
 def test_wrong_mixtures_are_refused(mixture: ClipMixture, tmp_path: Path) -> None:
     other = dataclasses.replace(SETTINGS, frames=4)
     source = static_source(tmp_path / "other", labels_with((1, 9)), settings=other)
-    with pytest.raises(InputError, match="'still' and 'still' make clips of different settings"):
+    with pytest.raises(InputError, match="'still' and 'still' have different clip settings"):
         ClipMixture([mixture.entries[0], MixtureEntry(source)], seed=0, total_samples=1)
     with pytest.raises(InputError, match="no data set"):
         ClipMixture([], seed=0, total_samples=1)

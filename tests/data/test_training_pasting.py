@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scmn.data.clips import PasteSettings, StaticClips, VideoClips
+from scmn.data.clips.pasting import PasteSettings
+from scmn.data.clips.static_clips import StaticClips
+from scmn.data.clips.video_clips import VideoClips
 from tests.data.training_trees import (
     SETTINGS,
     STILL,
@@ -24,7 +26,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Path) -> None:
     everywhere = np.full((32, 48), 1, np.uint8)
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
     augmentation = dataclasses.replace(STILL, paste=paste)
     source = static_source(tmp_path, everywhere, everywhere, augmentation=augmentation)
     drawn = source.draw(0, rng=rng(), progress=0.0)
@@ -46,7 +48,7 @@ def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Pa
 
 def test_a_look_alike_is_a_copy_of_the_clips_own_object(tmp_path: Path) -> None:
     paste = PasteSettings(
-        most=1, probability=1.0, labelled=0.0, behind=0.0, look_alike=1.0, size=(0.3, 0.3)
+        max_count=1, probability=1.0, labelled=0.0, behind=0.0, look_alike=1.0, size=(0.3, 0.3)
     )
     augmentation = dataclasses.replace(STILL, paste=paste)
     own, other = labels_with((1, 12)), labels_with((3, 9))
@@ -65,7 +67,7 @@ def test_a_look_alike_is_a_copy_of_the_clips_own_object(tmp_path: Path) -> None:
 
 
 def test_a_pasted_object_moves_by_itself(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
     augmentation = dataclasses.replace(STILL, paste=paste)
     source = static_source(tmp_path, labels_with((1, 12)), augmentation=augmentation)
     drawn = source.draw(0, rng=rng(1), progress=0.0)
@@ -88,7 +90,7 @@ def video_clips(folder: Path, paste: PasteSettings) -> VideoClips:
 
 
 def test_a_still_object_joins_a_video(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=1.0, size=(0.5, 0.5))
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=1.0, size=(0.5, 0.5))
     drawn = video_clips(tmp_path, paste).draw(0, rng=rng(2), progress=0.0)
     assert drawn.objects == 2
     assert "with objects of stills/" in drawn.source
@@ -98,7 +100,7 @@ def test_a_still_object_joins_a_video(tmp_path: Path) -> None:
 
 
 def test_an_unlabelled_object_occludes_a_video(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=0.0, behind=0.0, size=(3.0, 3.0))
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=0.0, behind=0.0, size=(3.0, 3.0))
     distracted = video_clips(tmp_path, paste)
     plain = VideoClips(distracted.videos, name="a", settings=SETTINGS, augmentation=UNCHANGED)
     whole = plain.draw(0, rng=rng(), progress=0.0)

@@ -11,18 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scmn.data.clips import (
-    AffineRange,
-    ClipMixture,
-    ClipSettings,
-    MixtureEntry,
-    PasteSettings,
-    StaticAugmentation,
-    StaticClips,
-    images_of_videos,
-    static_images,
-)
-from scmn.data.clips.static_images import read_static_labels
+from scmn.data.clips.clip import ClipSettings
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.pasting import PasteSettings
+from scmn.data.clips.random_geometry import AffineRange
+from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
+from scmn.data.clips.static_images import images_of_videos, read_static_labels
+from scmn.data.clips.static_layouts import static_images
 from scmn.data.masks import write_label_map
 from scmn.errors import InputError
 from tests.data.training_trees import (
@@ -181,7 +176,7 @@ def test_frames_of_a_clip_differ_and_the_image_moves_with_its_mask(tmp_path: Pat
     source = static_source(tmp_path, labels)
     Image.fromarray(labels * 255).convert("RGB").save(tmp_path / "0.png")
     plain = dataclasses.replace(
-        StaticAugmentation(paste=PasteSettings(most=0)), spline=1.0, colours=STILL.colours
+        StaticAugmentation(paste=PasteSettings(max_count=0)), spline=1.0, colours=STILL.colours
     )
     source = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=plain)
     drawn = source.draw(0, rng=rng(3), progress=0.0)
@@ -225,6 +220,7 @@ def test_corrupt_files_are_named(tmp_path: Path) -> None:
         lambda: PasteSettings(labelled=-0.1),
         lambda: AffineRange(shear=90),
         lambda: ClipSettings(frames=1),
+        lambda: ClipSettings(size=(50, 64)),
     ],
 )
 def test_settings_out_of_range_are_refused(make: object) -> None:

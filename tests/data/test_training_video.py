@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmn.data.clips import (
-    ClipMixture,
-    ClipSettings,
-    MixtureEntry,
-    SkipCurriculum,
-    SyntheticClips,
-    VideoClips,
-    open_training_videos,
-)
-from scmn.data.clips.curriculum import choose_frames
-from scmn.data.clips.targets import choose_targets
+from scmn.data.clips.clip import ClipSettings, choose_targets
+from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.sources import DataSettings, open_source
+from scmn.data.clips.static_clips import StaticAugmentation
+from scmn.data.clips.synthetic_clips import SyntheticClips
+from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
+from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError
@@ -203,16 +200,39 @@ def test_data_sets_by_name(tmp_path: Path) -> None:
     for name in numbered(3, step=5):
         add_mask(masks / "cat" / f"{name}.png", 1)
     for name in ("youtube-vos-2019-train", "mose-train"):
-        sequences = open_training_videos(name, tmp_path)
+        sequences = open_dataset(name, tmp_path).sequences
         assert [sorted(sequence.annotation_paths) for sequence in sequences] == [[0, 1, 2]]
     with pytest.raises(InputError, match="did you mean 'mose-train'"):
-        open_training_videos("mose-trian", tmp_path)
+        open_dataset("mose-trian", tmp_path)
+
+
+def test_open_source_takes_the_frame_interval_from_the_kind(tmp_path: Path) -> None:
+    for name in ("JPEGImages", "Annotations"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    video(tmp_path / "train/JPEGImages/cat", [labels_with((1, 9))] * 3, step=5)
+    masks = tmp_path / "train/JPEGImages/cat/masks"
+    masks.rename(tmp_path / "train/Annotations/cat")
+    for interval, expected in ((None, 5), (2, 2)):
+        data = DataSettings("youtube-vos-2019-train", str(tmp_path), frame_interval=interval)
+        source = open_source("youtube", data, SETTINGS, seed=0, where="data.youtube")
+        assert isinstance(source, VideoClips)
+        assert source.frame_interval == expected
+    assert DataSettings("davis2017-train").frame_interval == 1
+
+
+def test_open_source_refuses_the_augmentation_of_the_other_kind(tmp_path: Path) -> None:
+    videos = DataSettings("mose-train", str(tmp_path), still_augmentation=StaticAugmentation())
+    with pytest.raises(InputError, match=r"data\.a\.still_augmentation does not apply to videos"):
+        open_source("a", videos, SETTINGS, seed=0, where="data.a")
+    stills = DataSettings("static", str(tmp_path), video_augmentation=VideoAugmentation())
+    with pytest.raises(InputError, match="video_augmentation does not apply to still images"):
+        open_source("a", stills, SETTINGS, seed=0, where="data.a")
 
 
 def test_real_videos(shared_data: Path) -> None:
     settings = ClipSettings(size=(96, 96))
-    davis = open_training_videos("davis2016-train", shared_data / "davis2016-train-288p")
-    youtube = open_training_videos("youtube-vos-2019-train", shared_data / "youtubevos-sparse")
+    davis = open_dataset("davis2016-train", shared_data / "davis2016-train-288p").sequences
+    youtube = open_dataset("youtube-vos-2019-train", shared_data / "youtubevos-sparse").sequences
     assert len(davis) == 30
     assert len(youtube) == 11
     entries = [

@@ -64,10 +64,10 @@ def test_bounded_memory_forgets_the_oldest_but_never_a_given_frame() -> None:
 
 
 def test_without_keep_first_a_given_frame_is_as_any_other() -> None:
-    policy = MemorySettings(max_frames=2, keep_first=False, keep_previous=False)
+    policy = MemorySettings(max_frames=2, keep_annotated=False, keep_previous=False)
     assert times_after(6, policy) == (0, 5)
     assert times_after(31, policy) == (25, 30)
-    assert times_after(9, MemorySettings(every=None, keep_first=False)) == (0, 8)
+    assert times_after(9, MemorySettings(every=None, keep_annotated=False)) == (0, 8)
 
 
 @settings(max_examples=60, deadline=None)

@@ -61,7 +61,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "none.pt")
     weights = tmp_path / "weights.pt"
     torch.save({"model": {"a": torch.ones(1)}}, weights)
-    with pytest.raises(InputError, match="no training checkpoint"):
+    with pytest.raises(InputError, match="not a training checkpoint"):
         read_checkpoint(weights)
     torch.save({"format": "scmn-checkpoint", "path": tmp_path}, weights)
     with pytest.raises(InputError, match="refused"):

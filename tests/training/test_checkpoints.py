@@ -16,10 +16,15 @@ from torch.optim import Optimizer
 from scmn import InputError, build_model
 from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
-from scmn.training.checkpoint import Checkpoint, read_checkpoint
+from scmn.training.checkpoint import (
+    Checkpoint,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    seed_everything,
+)
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.optimizer import build_optimizer, restore_optimizer
-from scmn.training.random_state import random_state, restore_random_state, seed_everything
 from scmn.training.settings import AveragingSettings, OptimizerSettings
 from scmn.weights.files import read_weights
 from tests.conftest import build_small

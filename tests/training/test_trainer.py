@@ -229,7 +229,7 @@ def test_one_stage_from_the_weights_of_another_run(davis: Path, tmp_path: Path) 
     start = tmp_path / "first/last.pt"
     outcome = train(settings, tmp_path / "second", stage="main", weights=start)
     assert outcome.iteration == 4
-    with pytest.raises(InputError, match="is of stage 'pretrain', not of 'main'"):
+    with pytest.raises(InputError, match="is of stage 'pretrain', not 'main'"):
         train(settings, tmp_path / "third", stage="main", resume=start)
 
 
@@ -270,10 +270,12 @@ def test_a_loss_that_is_not_finite_names_its_samples(davis: Path, tmp_path: Path
     ("overrides", "message"),
     [
         (["training.stages.main.batch_size=3", "training.stages.main.clips_per_pass=2"], "passes"),
-        (["training.stages.main.clip.size=[50,64]"], "multiples of 16"),
         (["training.stages.main.data.videos.root=/none"], "/none"),
-        (["training.stages.main.data.videos.kind=davis"], "unknown training data set"),
-        (["training.stages.main.data.videos.augmentation.flop=1"], "'flip'"),
+        (["training.stages.main.data.videos.kind=davis"], "unknown data set"),
+        (
+            ["training.stages.main.data.videos.still_augmentation.flip=1"],
+            "does not apply to videos",
+        ),
         (["training.stages.main.data.videos.exclude=[nothing]"], "no sequence 'nothing'"),
         (["training.stages.main.schedule.name=cosin"], "cosine"),
         (["training.norm=frosen"], "frozen"),
@@ -289,6 +291,24 @@ def test_mistakes_get_one_line(
     with pytest.raises(InputError, match=message) as caught:
         train(config(tmp_path, davis, *overrides), tmp_path / "run", stage="main")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.videos.root=/none", "/none"),
+        ("schedule.name=cosin", "cosine"),
+        ("optimizer.name=adan", "adam"),
+        ("loss.cross_entropy=0", "loss weights"),
+        ("batch_size=0", "batch_size 0"),
+    ],
+)
+def test_train_checks_the_last_stage_before_the_first_step(
+    override: str, message: str, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Stage, "step")
+    with pytest.raises(InputError, match=message):
+        train(config(tmp_path, davis, f"training.stages.main.{override}"), tmp_path / "run")
 
 
 def test_unknown_stage_and_unwritable_folder(davis: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The memory of a video: its settings, its policy, its storage."""
