@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Train small networks under one budget, score them alike, and write what came out.
+"""Train small networks under one budget, score them on the same data, and report the results.
 
     python scripts/ablation.py configs/ablation/small.yaml
     python scripts/ablation.py configs/ablation/small.yaml --only scmn --seed 1
     python scripts/ablation.py configs/ablation/small.yaml --report-only
 
-What is done already is not done again: an interrupted training or evaluation goes on where it was.
+Finished runs are skipped; an interrupted training or evaluation is resumed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
         if name not in plan.runs:
             raise InputError(f"{given.plan} has no run '{name}'{nearest_name(name, plan.runs)}")
     if not given.report_only:
-        # What is evaluated in another way needs the weights of what is trained.
+        # Trained runs first: the others evaluate their weights.
         names = sorted(given.only or plan.runs, key=lambda name: bool(plan.runs[name].weights_of))
         for name in names:
             for seed in given.seed or plan.seeds_of(name):

@@ -50,7 +50,7 @@ def test_quickstart_builds_a_small_network() -> None:
     assert sum(p.numel() for p in model.parameters()) < 10e6
 
 
-def test_bases_are_relative_and_the_file_wins(tmp_path: Path) -> None:
+def test_load_config_resolves_bases_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     write(tmp_path / "a.yaml", "model: {name: stm}\nmemory: {every: 3, top_k: 7}")
     write(tmp_path / "sub/b.yaml", "base: ../a.yaml\nmemory: {every: 4}")
@@ -61,7 +61,7 @@ def test_bases_are_relative_and_the_file_wins(tmp_path: Path) -> None:
     assert config.memory == {"every": 4, "top_k": 7}
 
 
-def test_overrides_win_and_are_typed(tmp_path: Path) -> None:
+def test_load_config_overrides_win_and_are_typed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "memory: {every: 3}")
     config = load_config(
         path,
@@ -77,7 +77,7 @@ def test_overrides_win_and_are_typed(tmp_path: Path) -> None:
     assert config.evaluation.augmentation.scales == [1.0, 1.25]
 
 
-def test_augmentations_are_typed_and_complete(tmp_path: Path) -> None:
+def test_load_config_types_augmentations(tmp_path: Path) -> None:
     text = """training: {stages: {main: {data: {
         a: {kind: static, still_augmentation: {motion: {rotation: 40}}},
         b: {kind: mose-train, video_augmentation: {paste: {max_count: 1}}}}}}}"""
@@ -118,7 +118,7 @@ training:
 """
 
 
-def test_keys_of_earlier_versions_are_read(tmp_path: Path) -> None:
+def test_load_config_reads_keys_of_earlier_versions(tmp_path: Path) -> None:
     expected = parse_config(NEW_KEYS, "new")
     assert parse_config(OLD_KEYS, "old") == expected
     assert load_config(write(tmp_path / "a.yaml", OLD_KEYS)) == expected
@@ -126,7 +126,7 @@ def test_keys_of_earlier_versions_are_read(tmp_path: Path) -> None:
     assert load_config(None, ["memory.keep_first=false"]).memory == {"keep_annotated": False}
 
 
-def test_removed_settings_in_use_are_refused() -> None:
+def test_parse_config_refuses_removed_settings_in_use() -> None:
     text = "training: {stages: {main: {loss: {lovasz: 0.5}}}}"
     with pytest.raises(
         InputError, match=r"last\.pt: training\.stages\.main\.loss\.lovasz no longer"
@@ -154,7 +154,7 @@ def test_removed_settings_in_use_are_refused() -> None:
         ("base: a.yaml", "comes back"),
     ],
 )
-def test_mistakes_in_files(tmp_path: Path, text: str, message: str) -> None:
+def test_load_config_reports_mistakes_in_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         load_config(write(tmp_path / "a.yaml", text))
     assert "\n" not in str(caught.value)
@@ -169,12 +169,12 @@ def test_mistakes_in_files(tmp_path: Path, text: str, message: str) -> None:
         ("memory.every=[1", "override"),
     ],
 )
-def test_mistakes_in_overrides(override: str, message: str) -> None:
+def test_load_config_reports_mistakes_in_overrides(override: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         load_config(None, [override])
     assert "\n" not in str(caught.value)
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_load_config_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found"):
         load_config(tmp_path / "none.yaml")

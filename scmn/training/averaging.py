@@ -33,7 +33,7 @@ class WeightAverage:
         self.weights = {name: value.clone() for name, value in network.state_dict().items()}
 
     def decay(self) -> float:
-        """Return the decay of the next update; with warm-up (1 + n) / (10 + n) after n, at most."""
+        """Return the decay of the next update; with warm-up at most (1 + n) / (10 + n) after n."""
         if not self.settings.warm_up:
             return self.settings.decay
         return min(self.settings.decay, (1 + self.updates) / (10 + self.updates))

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions: nothing to save, nothing to restore.
+"""Learning-rate schedules as pure functions of the iteration: they have no state to save.
 
 cosine: Loshchilov and Hutter, ICLR 2017, without restarts.
 one_cycle: Smith and Topin, 2019, with cosine annealing.

@@ -166,7 +166,7 @@ class TrainingSettings:
         stages = self.stages_in_order
         if name not in stages:
             raise InputError(
-                f"there is no stage '{name}'; there are: {', '.join(stages)}"
+                f"there is no stage '{name}'; the stages are: {', '.join(stages)}"
                 f"{nearest_name(name, stages)}"
             )
         return stages[name]

@@ -178,7 +178,7 @@ def _share(name: str, settings: StageSettings, processes: int) -> tuple[int, int
     if rest or share < 1 or clips < 1 or share % clips:
         raise InputError(
             f"training.stages.{name}: batch_size {settings.batch_size} is not "
-            f"{processes} processes x clips_per_pass {clips} x a whole number of passes"
+            f"{processes} processes x clips_per_pass {clips} x an integer number of passes"
         )
     return clips, share // clips
 

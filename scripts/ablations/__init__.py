@@ -1,1 +1,1 @@
-"""Ablations under one budget: what is run, how it is run, how the results are shown."""
+"""Ablations under one budget: plan, runs, report."""

@@ -1,4 +1,4 @@
-"""The recorded results of an ablation as Markdown tables and a plot; nothing is typed by hand."""
+"""The recorded results of an ablation as Markdown tables and a plot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
 SCORES = {"J": "J-Mean", "J&F": "J&F-Mean"}
-"""What is shown -> its name in the record."""
+"""Column -> name in the record."""
 INTRODUCTION = """\
 # Results under one budget
 
@@ -33,10 +33,10 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
     """Write plot and Markdown; return their paths.
 
     Args:
-        plan: what was to be run.
-        plan_path: its file, to be named in the text.
-        results: what was recorded.
-        root: folder that the plan's paths are relative to.
+        plan: the ablation.
+        plan_path: its file, which the text names.
+        results: the recorded results.
+        root: folder to which the plan's paths are relative.
     """
     if not results.get("runs"):
         raise InputError(f"nothing is recorded in {plan.results} yet")
@@ -74,7 +74,7 @@ def _table(plan: Plan, group: str, runs: Mapping[str, Any]) -> str:
 
 
 def scores_of(runs: Mapping[str, Any], name: str, evaluation: str, score: str) -> list[float]:
-    """Return a score of every seed that was evaluated, in percent."""
+    """Return a score for every evaluated seed, in percent."""
     seeds = runs.get(name, {}).values()
     return [100 * float(seed[evaluation][score]) for seed in seeds if evaluation in seed]
 
@@ -85,7 +85,7 @@ def _mean_and_spread(values: list[float]) -> str:
 
 
 def _plot(plan: Plan, runs: Mapping[str, Any], path: Path) -> None:
-    """Draw a row for every network and a mark for every seed and test set."""
+    """Draw a row per network with a mark per seed and test set."""
     with plot(path, height=0.36 * len(plan.runs) + 1.2) as axes:
         for order, (key, evaluation) in enumerate(plan.evaluations.items()):
             marks = [

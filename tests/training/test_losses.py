@@ -1,4 +1,4 @@
-"""Loss terms against plain formulas, and what must not count."""
+"""Loss terms against plain formulas; ignored pixels and absent objects."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_cross_entropy_is_the_mean_of_the_hardest_pixels(hardest: float) -> None
         assert value.item() == pytest.approx(sum(losses[:count]) / count, rel=1e-4)
 
 
-def test_bootstrap_share_at_the_borders_of_its_schedule() -> None:
+def test_bootstrap_fraction_at_its_boundaries() -> None:
     stcn = BootstrapSettings()
     shares = [bootstrap_fraction(i, stcn) for i in (0, 20_000, 20_001, 45_000, 70_000, 10**6)]
     assert shares[:2] == [1.0, 1.0]
@@ -103,7 +103,7 @@ def test_soft_iou_equals_the_plain_formula() -> None:
         assert value == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
-def test_parts_sum_to_the_total_over_frames_and_clips() -> None:
+def test_video_loss_parts_sum_to_the_total() -> None:
     own, labels = batch()
     coarse, _ = batch(seed=3)
     frames = [segmented(own, coarse), segmented(coarse, own)]
@@ -122,7 +122,7 @@ def test_parts_sum_to_the_total_over_frames_and_clips() -> None:
     )
 
 
-def test_bootstrap_follows_the_iteration() -> None:
+def test_video_loss_bootstrap_follows_the_iteration() -> None:
     own, labels = batch()
     frames = [segmented(own)]
     loss = VideoLoss(LossSettings(bootstrap=BootstrapSettings(10, 20, 0.2)), aggregate)
@@ -134,7 +134,7 @@ def test_bootstrap_follows_the_iteration() -> None:
 
 
 @pytest.mark.parametrize("iteration", [0, 100])
-def test_frames_that_are_all_void_have_loss_and_gradient_zero(iteration: int) -> None:
+def test_video_loss_is_zero_for_void_frames(iteration: int) -> None:
     own, labels = batch()
     labels[1] = 255
     own.requires_grad_()
@@ -150,7 +150,7 @@ def test_frames_that_are_all_void_have_loss_and_gradient_zero(iteration: int) ->
     assert torch.isfinite(own.grad).all()
 
 
-def test_ignored_pixels_change_nothing() -> None:
+def test_video_loss_ignores_void_pixels() -> None:
     own, labels = batch()
     loss = VideoLoss(ALL_TERMS, aggregate)
     before = loss([segmented(own, own)], [labels], all_valid(labels), 0).total
@@ -160,7 +160,7 @@ def test_ignored_pixels_change_nothing() -> None:
     assert before.item() == pytest.approx(after.item(), rel=1e-6)
 
 
-def test_an_absent_object_takes_no_part() -> None:
+def test_video_loss_is_unaffected_by_absent_objects() -> None:
     """Loss, probabilities and gradients are those of the clip without the empty channel."""
     own, labels = batch(objects=3)
     labels[labels == 3] = 0
@@ -197,7 +197,7 @@ def test_segment_without_absent_objects_is_unchanged_by_valid_objects() -> None:
     assert torch.isfinite(one.probabilities).all()
 
 
-def test_a_target_that_names_an_absent_object_is_noticed() -> None:
+def test_video_loss_is_infinite_for_a_target_of_an_absent_object() -> None:
     own, labels = batch()
     valid = torch.tensor([[True, False], [True, True]])
     frame = segmented(own, valid=valid)
@@ -208,7 +208,7 @@ def test_a_target_that_names_an_absent_object_is_noticed() -> None:
 
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.0, 1.0, 100.0]))
 @settings(max_examples=20, deadline=None)
-def test_losses_and_gradients_are_finite(seed: int, scale: float) -> None:
+def test_video_loss_and_gradients_are_finite(seed: int, scale: float) -> None:
     own, labels = batch(seed=seed)
     own = (scale * own).requires_grad_()
     config = LossSettings(soft_iou=1, bootstrap=BootstrapSettings(0, 10))
@@ -228,12 +228,12 @@ def test_losses_and_gradients_are_finite(seed: int, scale: float) -> None:
         (LossSettings(bootstrap=BootstrapSettings(start=9, end=8)), "start <= end"),
     ],
 )
-def test_impossible_settings_are_refused(wrong: LossSettings, message: str) -> None:
+def test_video_loss_refuses_invalid_settings(wrong: LossSettings, message: str) -> None:
     with pytest.raises(InputError, match=message):
         VideoLoss(wrong, aggregate)
 
 
-def test_training_iou_counts_valid_objects_that_the_target_shows() -> None:
+def test_training_iou_counts_the_objects_in_the_target() -> None:
     labels = torch.zeros(1, 4, 4, dtype=torch.long)
     labels[0, :2] = 1  # eight pixels
     labels[0, 3, 0] = 255

@@ -1,4 +1,4 @@
-"""Schedules at their borders, parameter groups, clipping, averaging."""
+"""Schedules at their boundaries, parameters of the optimizer, clipping, averaging."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def factors(settings: ScheduleSettings, *iterations: int) -> list[float]:
         ("one_cycle", (0, 15, 30, 65, 100), (0.04, 0.52, 1, 0.505, 0.01)),
     ],
 )
-def test_schedules_at_their_borders(
+def test_learning_rate_factor_at_the_boundaries(
     name: str, iterations: tuple[int, ...], expected: tuple[float, ...]
 ) -> None:
     assert factors(SCHEDULES[name], *iterations) == pytest.approx(list(expected))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_warm_up_rises_linearly_to_the_schedule(name: str) -> None:
+def test_learning_rate_factor_warms_up_linearly(name: str) -> None:
     warm = replace(SCHEDULES[name], warm_up=4)
     first = factors(SCHEDULES[name], 0)[0]
     rising = [first * share for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
@@ -74,7 +74,9 @@ def test_warm_up_rises_linearly_to_the_schedule(name: str) -> None:
     iteration=st.integers(0, 300),
     rise=st.floats(0, 1),
 )
-def test_factors_lie_in_0_to_1(name: str, warm_up: int, iteration: int, rise: float) -> None:
+def test_learning_rate_factor_is_between_0_and_1(
+    name: str, warm_up: int, iteration: int, rise: float
+) -> None:
     settings = replace(SCHEDULES[name], warm_up=warm_up, rise=rise)
     assert 0 < factors(settings, iteration)[0] <= 1
 
@@ -89,7 +91,7 @@ def test_factors_lie_in_0_to_1(name: str, warm_up: int, iteration: int, rise: fl
         (ScheduleSettings("cosine", final=2), "schedule.final"),
     ],
 )
-def test_impossible_schedules_are_refused(settings: ScheduleSettings, message: str) -> None:
+def test_check_schedule_refuses_invalid_settings(settings: ScheduleSettings, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_schedule(settings, total=100)
 
@@ -98,11 +100,11 @@ def test_impossible_schedules_are_refused(settings: ScheduleSettings, message: s
     "kind",
     [BootstrapSettings, LossSettings, ScheduleSettings, OptimizerSettings, AveragingSettings],
 )
-def test_settings_are_structured_configurations(kind: type) -> None:
+def test_settings_can_be_read_by_omegaconf(kind: type) -> None:
     assert OmegaConf.to_object(OmegaConf.structured(kind)) == kind()
 
 
-def test_a_configuration_can_switch_bootstrapping_on() -> None:
+def test_loss_settings_bootstrap_is_optional() -> None:
     config = OmegaConf.structured(LossSettings)
     merged = OmegaConf.merge(config, {"bootstrap": {"start": 5}})
     assert OmegaConf.to_object(merged).bootstrap.end == 70_000
@@ -122,7 +124,7 @@ def test_build_optimizer_takes_every_parameter_once_with_the_trunks_last() -> No
     assert group["lr"] == 0.05
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_build_optimizer_leaves_out_frozen_parameters() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].requires_grad_(False)
     (group,) = build_optimizer(network, OptimizerSettings()).param_groups
@@ -132,7 +134,7 @@ def test_frozen_parameters_are_left_out() -> None:
         build_optimizer(network, OptimizerSettings())
 
 
-def test_restored_moments_take_the_configured_rates() -> None:
+def test_restore_optimizer_keeps_the_configured_rates() -> None:
     network = nn.Linear(3, 2)
     optimizer = build_optimizer(network, OptimizerSettings(learning_rate=0.1))
     network(torch.ones(1, 3)).sum().backward()
@@ -178,13 +180,15 @@ def test_restore_optimizer_joins_the_groups_of_earlier_versions() -> None:
         (OptimizerSettings(clip_gradient_norm=0), "clip_gradient_norm"),
     ],
 )
-def test_impossible_optimizers_are_refused(settings: OptimizerSettings, message: str) -> None:
+def test_build_optimizer_refuses_invalid_settings(
+    settings: OptimizerSettings, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         build_optimizer(nn.Linear(1, 1), settings)
 
 
 @pytest.mark.parametrize(("maximum", "after"), [(None, 5.0), (10.0, 5.0), (1.0, 1.0)])
-def test_clipping_returns_the_norm_and_limits_it(maximum: float | None, after: float) -> None:
+def test_clip_gradients_returns_and_limits_the_norm(maximum: float | None, after: float) -> None:
     parameters = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0]), torch.tensor([4.0])
     assert clip_gradients(parameters, maximum).item() == pytest.approx(5.0)
@@ -192,7 +196,7 @@ def test_clipping_returns_the_norm_and_limits_it(maximum: float | None, after: f
     assert norm == pytest.approx(after, rel=1e-4)
 
 
-def test_the_average_follows_its_formula_beside_the_weights() -> None:
+def test_weight_average_follows_its_formula() -> None:
     network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
     weight = network[0].weight
     weight.data.fill_(0.0)

@@ -1,4 +1,4 @@
-"""The unroll is what inference does, and gradients flow through what is remembered."""
+"""The unroll equals inference, and gradients flow through the memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clip(objects: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_training_and_inference_are_one_path(small_model: MemoryNetwork) -> None:
+def test_unroll_equals_inference(small_model: MemoryNetwork) -> None:
     frames, masks, labels = clip()
     everything = {"every": 1, "top_k": None, "keep_previous": True}
     segmenter = VideoSegmenter(small_model, memory=everything)
@@ -35,7 +35,7 @@ def test_training_and_inference_are_one_path(small_model: MemoryNetwork) -> None
 
 
 @torch.no_grad()
-def test_places_without_an_object_change_nothing(small_model: MemoryNetwork) -> None:
+def test_unroll_is_unaffected_by_absent_objects(small_model: MemoryNetwork) -> None:
     frames, masks, _ = clip()
     padded = torch.cat([masks, torch.zeros_like(masks[:, :1])], dim=1)
     alone = unroll(small_model, frames, masks, torch.tensor([[True, True]]))
@@ -62,7 +62,7 @@ def test_unroll_passes_gradients_through_the_remembered_prediction() -> None:
     assert direct.abs().sum() > 0
 
 
-def test_all_networks_train_on_a_clip_without_objects(small_model: MemoryNetwork) -> None:
+def test_unroll_accepts_a_clip_without_objects(small_model: MemoryNetwork) -> None:
     frames, masks, _ = clip()
     nothing = torch.zeros(1, 2, dtype=torch.bool)
     segmentations = unroll(small_model, frames, torch.zeros_like(masks), nothing)
