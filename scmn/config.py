@@ -1,4 +1,4 @@
-"""Typed configuration: dataclasses <- YAML (with ``base:`` files) <- dotted overrides.
+"""Configuration: the settings of all packages, loaded from YAML files and ``key=value`` overrides.
 
 omegaconf checks names and types and suggests the nearest key; its errors become one line each.
 """
@@ -8,92 +8,62 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union, cast
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from scmn.errors import InputError, nearest_name
-from scmn.inference.memory.settings import check_settings
+from scmn.evaluation.settings import EvaluationSettings
+from scmn.inference.memory.settings import MemorySettings
+from scmn.renamed_keys import rename_keys
 from scmn.training.settings import TrainingSettings
-
-# omegaconf reads these annotations at run time and, on Python 3.10, wants Optional and Union.
 
 
 @dataclass
 class ModelSettings:
-    """What ``build_model`` is called with."""
+    """Arguments of ``build_model``."""
 
     name: str = "scmn"
-    backbone: Optional[str] = None  # noqa: UP045
-    pretrained_backbone: Union[bool, str] = False  # noqa: UP007
+    backbone: str | None = None
+    """null: the network's own."""
+    pretrained_backbone: bool | str = False
     """true: ImageNet weights, downloaded once; or a file of them."""
     switches: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network."""
 
 
 @dataclass
-class AugmentationSettings:
-    """Test-time augmentation: every combination is run, probabilities are averaged."""
-
-    flip: bool = False
-    scales: list[float] = field(default_factory=lambda: [1.0])
-    """Factors on the evaluation size."""
-
-
-@dataclass
-class EvaluationSettings:
-    """How ``eval.py`` runs a network over videos."""
-
-    device: str = "auto"
-    """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1, mps."""
-    precision: str = "fp32"
-    """fp32, bf16 or fp16 (automatic mixed precision)."""
-    compile: bool = False
-    """Compile encoders and decoder, on a GPU into CUDA graphs: pays for many frames of one size."""
-    size: Optional[int] = None  # noqa: UP045
-    """Scale frames down to this shorter side (null: what the data set's protocol says)."""
-    objects_per_batch: Optional[int] = None  # noqa: UP045
-    """Decode at most so many objects at a time (null: as many as the device bears)."""
-    max_objects: int = 254
-    """Refuse videos with more objects."""
-    processes: Optional[int] = None  # noqa: UP045
-    """Processes for scoring (null: one per core)."""
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-
-
-@dataclass
 class Config:
-    """Everything that a YAML file of ``configs/`` can say."""
+    """The content of a configuration file."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     memory: dict[str, Any] = field(default_factory=dict)
-    """Differences from the network's memory policy (see ``MemorySettings``)."""
+    """Differences from the network's ``memory_defaults``; the keys are those of
+    ``MemorySettings``."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
-def load_config(
-    path: str | Path | None, overrides: Sequence[str] = (), defaults: Config | None = None
-) -> Config:
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file (see ``find_config``) and apply ``key=value`` overrides in order.
 
-    A file may name another under ``base:`` (relative to itself); its own values win. What neither
-    says is as in ``defaults``.
+    A file may name another one under ``base:`` (relative to itself) and override its values.
 
     Raises:
-        InputError: a file is missing or no YAML, or a key or a value is wrong.
+        InputError: a file is missing or not YAML, or a key or a value is wrong.
     """
-    config = OmegaConf.structured(defaults or Config())
+    config = OmegaConf.structured(Config())
+    source = "configuration"
     if path is not None:
         for file, content in _with_bases(find_config(path)):
-            config = _merged(config, content, str(file))
+            source = str(file)
+            config = _merge(config, content, source)
     for override in overrides:
-        config = _merged(config, _parsed_override(override), f"override '{override}'")
-    loaded = cast(Config, OmegaConf.to_object(config))
-    loaded.memory = check_settings(loaded.memory)
-    return loaded
+        source = f"override '{override}'"
+        config = _merge(config, _parse_override(override), source)
+    return _to_object(config, source)
 
 
 def find_config(name_or_path: str | Path) -> Path:
@@ -117,13 +87,23 @@ def find_config(name_or_path: str | Path) -> Path:
     )
 
 
+def parse_config(text: str, source: str) -> Config:
+    """Read what :func:`config_to_yaml` returned, in this version or an earlier one.
+
+    Raises:
+        InputError: it uses a setting that this version does not have; ``source`` is named.
+    """
+    content = cast(DictConfig, OmegaConf.create(text))
+    return _to_object(_merge(OmegaConf.structured(Config()), content, source), source)
+
+
 def config_to_yaml(config: Config) -> str:
     """Return the resolved configuration as YAML."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
 def _with_bases(path: Path) -> list[tuple[Path, DictConfig]]:
-    """Return the file's chain of bases, the most basic first."""
+    """Return the file and its chain of bases, the base of all others first."""
     chain: list[tuple[Path, DictConfig]] = []
     current: Path | None = path
     while current is not None:
@@ -148,7 +128,7 @@ def _read_yaml(path: Path) -> DictConfig:
     return content
 
 
-def _parsed_override(override: str) -> DictConfig:
+def _parse_override(override: str) -> DictConfig:
     if "=" not in override:
         raise InputError(f"override '{override}' is not of the form key=value")
     try:
@@ -157,10 +137,25 @@ def _parsed_override(override: str) -> DictConfig:
         raise InputError(f"override '{override}': {' '.join(str(error).split())}") from error
 
 
-def _merged(config: DictConfig, content: DictConfig, source: str) -> DictConfig:
+def _merge(config: DictConfig, content: DictConfig, source: str) -> DictConfig:
+    plain = cast(dict[str, Any], OmegaConf.to_container(content))
+    rename_keys(plain, source)
+    prefix = ""
     try:
-        return cast(DictConfig, OmegaConf.merge(config, content))
+        if isinstance(plain.get("memory"), dict):
+            prefix = "memory."
+            typed = OmegaConf.merge(OmegaConf.structured(MemorySettings), plain["memory"])
+            plain["memory"] = {key: typed[key] for key in plain["memory"]}
+            prefix = ""
+        return cast(DictConfig, OmegaConf.merge(config, plain))
     except OmegaConfBaseException as error:
-        key = f"{error.full_key}: " if error.full_key else ""
+        key = f"{prefix}{error.full_key}: " if error.full_key else ""
         # The first line says what is wrong and suggests the nearest key; the rest is internal.
         raise InputError(f"{source}: {key}{str(error).splitlines()[0]}") from error
+
+
+def _to_object(config: DictConfig, source: str) -> Config:
+    try:
+        return cast(Config, OmegaConf.to_object(config))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Train small networks with one budget, evaluate them in the same way, and write a report.
+"""Train small networks under one budget, score them on the same data, and report the results.
 
     python scripts/ablation.py configs/ablation/small.yaml
     python scripts/ablation.py configs/ablation/small.yaml --only scmn --seed 1
     python scripts/ablation.py configs/ablation/small.yaml --report-only
 
-Finished runs are skipped and interrupted ones resumed.
+Finished runs are skipped; an interrupted training or evaluation is resumed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def main() -> None:
     add("plan", type=Path, help="YAML file of runs")
     add("--only", action="append", metavar="NAME", help="only this run (repeatable)")
     add("--seed", action="append", type=int, help="only this seed (repeatable)")
-    add("--report-only", action="store_true", help="only write the report of the recorded results")
+    add("--report-only", action="store_true", help="run nothing")
     given = parser.parse_args()
     plan = read_plan(given.plan)
     for name in given.only or []:
         if name not in plan.runs:
             raise InputError(f"{given.plan} has no run '{name}'{nearest_name(name, plan.runs)}")
     if not given.report_only:
-        # Runs that only evaluate need the weights of those that train.
+        # Trained runs first: the others evaluate their weights.
         names = sorted(given.only or plan.runs, key=lambda name: bool(plan.runs[name].weights_of))
         for name in names:
             for seed in given.seed or plan.seeds_of(name):

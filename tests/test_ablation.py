@@ -1,4 +1,4 @@
-"""The ablation, end to end on tiny data: it runs, resumes, records, reports."""
+"""The ablation on tiny data, end to end."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_runs_are_recorded_and_reported(plan: Path) -> None:
+def test_ablation_records_and_reports_runs(plan: Path) -> None:
     ended = run_python(SCRIPT, plan)
     assert ended.returncode == 0, ended.stderr
     results = json.loads((plan.parent / "docs/results.json").read_text())
@@ -94,7 +94,7 @@ def test_runs_are_recorded_and_reported(plan: Path) -> None:
     assert "<svg" in (plan.parent / "docs/images/plot.svg").read_text()
 
 
-def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) -> None:
+def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> None:
     paths = {"results": "r.json", "report": "r.md", "picture": "r.svg"}
     content = yaml.safe_load(plan.read_text())
     content.update({key: str(tmp_path / name) for key, name in paths.items()})
@@ -121,7 +121,7 @@ def test_the_report_is_made_from_the_record_alone(plan: Path, tmp_path: Path) ->
         ({"results": "none.json"}, ["--report-only"], "nothing is recorded"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_ablation_reports_mistakes_in_one_line(
     change: dict[str, object], arguments: list[str], message: str, plan: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "plan.yaml"
@@ -132,7 +132,7 @@ def test_mistakes_are_one_line(
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
-def test_the_shipped_plan_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ablation_shipped_plan_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     plan = importlib.import_module("ablations.plan").read_plan(SHIPPED_PLAN)
     for run in plan.runs.values():

@@ -1,4 +1,4 @@
-"""The data sets of evaluation by name: where their sequences lie, how they are run and scored."""
+"""The video data sets of training and evaluation by name: how each is read, run and scored."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ Archive = Literal["sequences", "annotations"]
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """How a data set is read, run and scored, wherever it lies."""
+    """How a data set is read, run and scored, whatever folder it is in."""
 
     split: str
-    """The split's name in the names of result files."""
+    """The split as it appears in the names of result files."""
     read: Callable[..., tuple[VideoSequence, ...]]
-    """``read(root, names=None)`` returns the sequences, or those in ``names``."""
+    """``read(root, names=None)`` returns all sequences, or those in ``names``."""
     protocol: Protocol
-    """Scoring: the first and last frame left out (davis), or from an object's first appearance."""
+    """Scored frames: all but the first and last (davis), or from an object's first appearance
+    (youtube)."""
     size: int | None = None
-    """The shorter side at which frames are segmented (None: as they are stored)."""
+    """Default shorter side in pixels at which frames are segmented (None: as stored)."""
     archive: Archive | None = None
-    """The zip for the server: sequence folders at its root, or in ``Annotations/``; or none."""
+    """Layout of the zip for the server: sequence folders at its root or in ``Annotations/``; None
+    where there is no server."""
+    frame_interval: int = 1
+    """Video frames from one frame of the sequences to the next."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that was found on disk; see ``DatasetEntry`` for the fields."""
+    """A data set on disk; see ``DatasetEntry`` for the fields."""
 
     name: str
     split: str
@@ -48,7 +52,7 @@ class Dataset:
 
     @property
     def annotated(self) -> bool:
-        """Whether results can be scored here: every sequence has label maps beyond the given."""
+        """Whether results can be scored: every sequence has label maps beyond the given ones."""
         return all(
             any(index not in sequence.given_objects for index in sequence.annotation_paths)
             for sequence in self.sequences
@@ -56,7 +60,7 @@ class Dataset:
 
 
 def _davis(year: int, split: str) -> DatasetEntry:
-    # The label maps of the challenge splits are kept by the server.
+    # The label maps of the challenge splits are not public.
     archive: Archive | None = "sequences" if split.startswith("test-") else None
     read = partial(davis_sequences, year=year, split=split)
     return DatasetEntry(split, read, protocol="davis", archive=archive)
@@ -69,12 +73,22 @@ _YOUTUBE_VOS_VAL = DatasetEntry(
     size=480,
     archive="annotations",
 )
+_YOUTUBE_VOS_TRAIN = DatasetEntry(
+    "train",
+    partial(youtube_vos_sequences, split="train", all_frames=False),
+    protocol="youtube",
+    size=480,
+    frame_interval=5,
+)
 _MOSE_VAL = DatasetEntry(
     "val",
     partial(mose_sequences, split="valid"),
     protocol="youtube",
     size=480,
     archive="sequences",
+)
+_MOSE_TRAIN = DatasetEntry(
+    "train", partial(mose_sequences, split="train"), protocol="youtube", size=480
 )
 
 DATASETS: Mapping[str, DatasetEntry] = {
@@ -84,26 +98,35 @@ DATASETS: Mapping[str, DatasetEntry] = {
     "davis2017-train": _davis(2017, "train"),
     "davis2017-test-dev": _davis(2017, "test-dev"),
     "youtube-vos-2018-val": _YOUTUBE_VOS_VAL,
+    "youtube-vos-2018-train": _YOUTUBE_VOS_TRAIN,
     "youtube-vos-2019-val": _YOUTUBE_VOS_VAL,
+    "youtube-vos-2019-train": _YOUTUBE_VOS_TRAIN,
     "mose-val": _MOSE_VAL,
+    "mose-train": _MOSE_TRAIN,
     "lvos-val": _MOSE_VAL,
+    "lvos-train": _MOSE_TRAIN,
 }
 """Any other split of DAVIS is ``davis2016-<split>`` or ``davis2017-<split>``."""
 
 
+def find_dataset(name: str) -> DatasetEntry:
+    """Return the entry of a data set; InputError, naming the known ones, if there is none."""
+    if name in DATASETS:
+        return DATASETS[name]
+    match = re.fullmatch(r"davis(2016|2017)-([\w-]+)", name)
+    if match is None:
+        raise InputError(
+            f"unknown data set '{name}'{nearest_name(name, DATASETS)}; known are "
+            f"{', '.join(DATASETS)} and any split as davis2016-<split> or davis2017-<split>"
+        )
+    return _davis(int(match[1]), match[2])
+
+
 def open_dataset(name: str, root: Path, sequences: Collection[str] | None = None) -> Dataset:
-    """Find the data set ``name`` in the folder ``root``, whole or only the named ``sequences``.
+    """Open the data set ``name`` in the folder ``root``, whole or only the named ``sequences``.
 
     Raises InputError if the name is unknown, or if a folder, split, sequence or frame is missing.
     """
-    entry = DATASETS.get(name)
-    if entry is None:
-        match = re.fullmatch(r"davis(2016|2017)-([\w-]+)", name)
-        if match is None:
-            raise InputError(
-                f"unknown data set '{name}'{nearest_name(name, DATASETS)}; known are "
-                f"{', '.join(DATASETS)} and any split as davis2016-<split> or davis2017-<split>"
-            )
-        entry = _davis(int(match[1]), match[2])
+    entry = find_dataset(name)
     found = entry.read(root, names=sequences)
     return Dataset(name, entry.split, found, entry.protocol, entry.size, entry.archive)

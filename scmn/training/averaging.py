@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scmn.errors import InputError
 from scmn.training.settings import AveragingSettings
 
 
 class WeightAverage:
-    """A shadow of a network's parameters and buffers that follows them slowly.
+    """The moving average of a network's parameters and buffers.
 
-    Give it the bare network, not one that ``torch.compile`` or DistributedDataParallel wraps: the
-    names of the tensors are those of the network's own files.
+    Of ``torch.optim.swa_utils`` only the update fits: ``AveragedModel`` starts with a copy instead
+    of a decay, averages integer buffers, and wraps a second network under other tensor names than
+    those of the network's files.
     """
 
     def __init__(self, network: nn.Module, settings: AveragingSettings) -> None:
@@ -26,31 +27,32 @@ class WeightAverage:
             InputError: a decay outside [0, 1).
         """
         if not 0 <= settings.decay < 1:
-            raise InputError(f"averaging.decay lies in [0, 1), not at {settings.decay}")
+            raise InputError(f"averaging.decay must be in [0, 1), not {settings.decay}")
         self.settings = settings
         self.updates = 0
-        self.weights = _copied(network.state_dict())
+        self.weights = {name: value.clone() for name, value in network.state_dict().items()}
 
     def decay(self) -> float:
-        """Return the decay of the next update: (1 + n) / (10 + n) after n, until the set one."""
+        """Return the decay of the next update; with warm-up at most (1 + n) / (10 + n) after n."""
         if not self.settings.warm_up:
             return self.settings.decay
         return min(self.settings.decay, (1 + self.updates) / (10 + self.updates))
 
-    @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Move a step towards the network's weights; call it after every optimizer step."""
-        weight = 1 - self.decay()
+        averages, values = [], []
         for name, value in network.state_dict().items():
-            shadow = self.weights[name]
-            if shadow.is_floating_point():
-                shadow.lerp_(value, weight)
+            average = self.weights[name]
+            if average.is_floating_point():
+                averages.append(average)
+                values.append(value)
             else:
-                shadow.copy_(value)
+                average.copy_(value)
+        get_ema_multi_avg_fn(self.decay())(averages, values, self.updates)
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"weights": dict(self.weights), "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -59,13 +61,9 @@ class WeightAverage:
         Raises:
             InputError: the average is of another network.
         """
-        theirs = {name: value.shape for name, value in state["weights"].items()}
-        if theirs != {name: value.shape for name, value in self.weights.items()}:
+        saved = {name: value.shape for name, value in state["weights"].items()}
+        if saved != {name: value.shape for name, value in self.weights.items()}:
             raise InputError("the checkpoint's weight average is of another network")
         for name, value in state["weights"].items():
             self.weights[name].copy_(value)
         self.updates = int(state["updates"])
-
-
-def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.items()}

@@ -1,26 +1,39 @@
-"""Training checkpoints: everything that a run needs to go on, as plain data and tensors.
+"""Training checkpoints: everything needed to resume a run, as plain data and tensors.
 
-The file is read with ``weights_only=True`` and serves as a file of weights as well.
+The file is read with ``weights_only=True`` and can be used as a weights file.
 """
 
 from __future__ import annotations
 
+import random
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import scmn
+from scmn.config import Config, parse_config
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.weights.files import WeightsFile, load_tensors_only, load_weights
 
 FORMAT = "scmn-checkpoint"
+FREE_TO_CHANGE = (
+    "device",
+    "workers",
+    "validation",
+    "log_every",
+    "pictures_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+)
+"""Training settings that may differ when a run is resumed: they do not affect what it computes."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,13 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     """State dict of the bare network."""
     description: ModelDescription
-    """What ``build_model`` needs to make it again."""
+    """Arguments with which ``build_model`` rebuilds it."""
     optimizer: Mapping[str, Any]
     iteration: int
     """Optimizer steps since the start of the run, over all its stages."""
     stage: str
     stage_iteration: int
-    """Optimizer steps since the start of the stage: drives the schedules."""
+    """Optimizer steps since the start of the stage, on which the schedules depend."""
     sample_number: int
     """Number of the stage's next training sample."""
     config: str
@@ -69,13 +82,26 @@ class Checkpoint:
         """Load the weights; InputError names the tensors that do not fit."""
         load_weights(network, self.weights)
 
+    def check_same_run(self, config: Config) -> None:
+        """Raise InputError, naming the first difference, if the run had another configuration."""
+        saved, given = asdict(parse_config(self.config, f"{self.path}: config")), asdict(config)
+        for name in FREE_TO_CHANGE:
+            del saved["training"][name], given["training"][name]
+        for part in ("model", "training"):
+            difference = _first_difference(saved[part], given[part], part)
+            if difference is not None:
+                raise InputError(
+                    f"{self.path} has another configuration ({difference}); use the same one, "
+                    "or start a run in another --output with --weights of that checkpoint"
+                )
+
 
 def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what the file of a checkpoint holds.
+    """Return the content of a checkpoint file.
 
     Raises:
-        TypeError: something in it would not load again under ``weights_only=True``. It is found
-            when the first checkpoint is written, not when a run must be saved.
+        TypeError: something in it could not be read again with ``weights_only=True``: better
+            noticed when the first checkpoint is written than when a run has to be resumed.
     """
     content = {
         "format": FORMAT,
@@ -104,7 +130,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a training checkpoint onto the CPU, after comparing its checksums.
 
     Raises:
-        InputError: the file is missing, damaged, refused (it holds pickled objects), or it is no
+        InputError: the file is missing, damaged, refused (it holds pickled objects), or not a
             training checkpoint.
     """
     path = Path(path)
@@ -114,7 +140,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     content = load_tensors_only(path)
     if content.get("format") != FORMAT:
         raise InputError(
-            f"{path} is no training checkpoint: a run can start from its weights, but not resume"
+            f"{path} is not a training checkpoint: a run can start from its weights (--weights), "
+            "but not resume from it"
         )
     try:
         return Checkpoint(
@@ -133,23 +160,24 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             path=path,
         )
     except KeyError as error:
-        raise InputError(f"{path} is an incomplete training checkpoint: no {error}") from error
+        raise InputError(
+            f"{path} is an incomplete training checkpoint: {error} is missing"
+        ) from error
 
 
 def _verify(path: Path) -> None:
-    # torch.load does not compare the checksums that torch.save writes: a flipped bit would become
-    # a weight.
+    # torch.load does not verify the checksums that torch.save writes.
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise InputError(f"{path} is damaged or no checkpoint: {_line(error)}") from error
+        raise InputError(f"{path} is damaged or not a checkpoint: {_line(error)}") from error
     if damaged is not None:
-        raise InputError(f"{path} is damaged: wrong checksum of its part {damaged}")
+        raise InputError(f"{path} is damaged: wrong checksum of {damaged}")
 
 
 def _check_plain(value: Any, where: str) -> None:
-    """Raise TypeError at anything that ``weights_only=True`` would refuse, NumPy's scalars too."""
+    """Raise TypeError for anything that ``weights_only=True`` refuses, such as NumPy scalars."""
     kind = type(value)
     if kind in (dict, OrderedDict):
         for key, member in value.items():
@@ -162,5 +190,68 @@ def _check_plain(value: Any, where: str) -> None:
         raise TypeError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not plain data")
 
 
+def _first_difference(saved: Any, given: Any, where: str) -> str | None:
+    """Return where two configurations first differ, as ``key: old -> new``."""
+    if isinstance(saved, Mapping) and isinstance(given, Mapping):
+        for key in {**saved, **given}:
+            found = _first_difference(saved.get(key), given.get(key), f"{where}.{key}")
+            if found is not None:
+                return found
+        return None
+    return None if saved == given else f"{where}: {saved} -> {given}"
+
+
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (libraries draw from the global generator)
+    torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Return the states of Python's, NumPy's and torch's global generators.
+
+    They are tensors, numbers, strings and lists, which ``torch.load(weights_only=True)`` reads.
+
+    Args:
+        device: this process's device, whose generator is included if it is a GPU.
+    """
+    version, numbers, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": {"version": version, "numbers": list(numbers), "gauss": gauss},
+        "numpy": {
+            "kind": str(kind),
+            "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            "position": int(position),
+            "has_gauss": int(has_gauss),
+            "cached": float(cached),
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Set the generators to what :func:`random_state` returned.
+
+    The state of a GPU is restored only on a GPU; other devices draw other numbers anyway.
+    """
+    python, numpy = state["python"], state["numpy"]
+    random.setstate((python["version"], tuple(python["numbers"]), python["gauss"]))
+    np.random.set_state(  # noqa: NPY002
+        (
+            numpy["kind"],
+            numpy["keys"].numpy().astype(np.uint32),
+            numpy["position"],
+            numpy["has_gauss"],
+            numpy["cached"],
+        )
+    )
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

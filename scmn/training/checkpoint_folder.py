@@ -1,8 +1,8 @@
 """The checkpoints of a run in its folder: last, best, and the newest few.
 
-A checkpoint is written once, under a temporary name, and reaches the disk before it gets its names
-by hard links (copies where the file system has none): whenever the process is killed, every name
-stands for a whole file, the new one or the one before.
+A checkpoint is written once, under a temporary name, and synced to disk before hard links (copies
+where the file system has none) give it its names: even if the process is killed, every name refers
+to a complete file, either the new or the previous one.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _LEFT_OVER = re.compile(r"\.(?:last|best|iteration-\d+)\.[0-9a-f]{12}\.pt")
 class CheckpointFolder:
     """``last.pt``, ``best.pt`` and the newest ``iteration-00001000.pt`` of one run.
 
-    Only one process writes. With hard links the names share one file on the disk.
+    Only one process writes. With hard links, all names of a checkpoint share one file.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3) -> None:
         """
         Args:
-            folder: made when it is needed.
-            keep: how many numbered checkpoints stay (0: none is written).
+            folder: created when it is needed.
+            keep: number of numbered checkpoints to keep (0: none is written).
 
         Raises:
             InputError: ``keep`` is below 0.
         """
         if keep < 0:
-            raise InputError(f"the number of kept checkpoints is at least 0, not {keep}")
+            raise InputError(f"the number of kept checkpoints must be at least 0, not {keep}")
         self.folder = Path(folder)
         self.keep = keep
 
@@ -55,8 +55,8 @@ class CheckpointFolder:
         return self.folder / BEST
 
     def prepare(self) -> None:
-        """Make the folder and try to write into it, so that a mistake is known before the first
-        step; remove what a killed process has left half-written.
+        """Create the folder and check that it is writable before the first step; remove incomplete
+        files of a killed process.
 
         Raises:
             InputError: the folder cannot be written.
@@ -74,9 +74,9 @@ class CheckpointFolder:
             ) from error
 
     def save(self, checkpoint: Checkpoint, *, best: bool = False) -> Path:
-        """Write ``last.pt`` and the numbered checkpoint, and ``best.pt`` too if it is the best.
+        """Write ``last.pt``, the numbered checkpoint and, if it is the best, ``best.pt``.
 
-        Whatever fails, the earlier checkpoints stay as they are.
+        A failure leaves the earlier checkpoints untouched.
 
         Returns:
             The path of ``last.pt``.
@@ -85,7 +85,7 @@ class CheckpointFolder:
             InputError: the file cannot be written (disk full, no permission).
         """
         content = checkpoint_content(checkpoint)
-        # The best one first: killed in between, the run goes on from before and finds it again.
+        # best.pt first: a run killed in between resumes from the previous last.pt and repeats this.
         names = [BEST, LAST] if best else [LAST]
         if self.keep > 0:
             names.append(f"iteration-{checkpoint.iteration:08d}.pt")
@@ -111,8 +111,8 @@ class CheckpointFolder:
         """Read ``last.pt``; None if the folder holds no checkpoint.
 
         Raises:
-            InputError: it is damaged, or missing beside others. The newest good checkpoint is
-                named, not taken: going back in a run is for its owner to decide.
+            InputError: it is damaged, or missing although others exist. The newest good checkpoint
+                is named but not used: the user decides whether to go back to it.
         """
         if not self.last.is_file():
             if not self._numbered() and not self.best.is_file():
@@ -124,7 +124,7 @@ class CheckpointFolder:
             raise InputError(f"{error}; {self._advice()}") from error
 
     def newest_good(self) -> Path | None:
-        """Return the readable checkpoint with the highest number, ``best.pt`` failing these."""
+        """Return the readable checkpoint with the highest number, or else ``best.pt``."""
         for path in [*self._numbered(), self.best]:
             with contextlib.suppress(InputError):
                 read_checkpoint(path)
@@ -135,7 +135,7 @@ class CheckpointFolder:
         good = self.newest_good()
         if good is None:
             return f"there is no good checkpoint in {self.folder}"
-        return f"the newest good checkpoint is {good}: name it to resume from there"
+        return f"the newest good checkpoint is {good}: resume from it with --resume"
 
     def _numbered(self) -> list[Path]:
         """Return the numbered checkpoints, the highest number first."""
@@ -145,7 +145,7 @@ class CheckpointFolder:
         return sorted(files, key=_number, reverse=True)
 
     def _remove_old(self, *, newest: int) -> None:
-        # Higher numbers may be there, of a run that was taken up again at an earlier point.
+        # There are higher numbers if the run was resumed from an earlier checkpoint.
         others = [file for file in self._numbered() if _number(file) != newest]
         for file in others[max(self.keep - 1, 0) :]:
             file.unlink()
@@ -165,13 +165,13 @@ def _write_to_disk(content: dict[str, Any], path: Path) -> None:
 
 
 def _give_name(source: Path, target: Path) -> None:
-    """Make ``target`` another name of ``source`` in one step, replacing what stood there."""
+    """Make ``target`` another name of ``source`` atomically, replacing an existing file."""
     step = temporary_beside(target)
     try:
         try:
             os.link(source, step)
         except OSError:
-            # The file system has no hard links; if it is something else, the copy fails as well.
+            # No hard links on this file system; after any other error the copy fails as well.
             shutil.copyfile(source, step)
             with step.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -182,7 +182,7 @@ def _give_name(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
+    if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -192,7 +192,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Find the system's word for it: torch's writer raises a RuntimeError on top of it."""
+    """Return the message of the system error from which torch's writer raised its RuntimeError."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

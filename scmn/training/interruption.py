@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish to stop after the step that is running."""
+"""SIGTERM and Ctrl-C as a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """Catch SIGINT and SIGTERM inside a ``with`` block.
 
-    The first signal sets ``requested``; the trainer looks at it after each step, writes a
-    checkpoint and ends. The second signal raises KeyboardInterrupt at once. Only the main thread
-    can catch signals; elsewhere entering the block raises RuntimeError.
+    The first signal sets ``requested``; the trainer checks it after each step, writes a checkpoint
+    and stops. The second signal raises KeyboardInterrupt at once. Only the main thread can catch
+    signals; in other threads entering the block raises RuntimeError.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        """The first signal that came."""
+        """The first signal received."""
         self._previous: dict[signal.Signals, Any] = {}
 
     @property
@@ -42,12 +42,12 @@ class Interruption:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            # None: it was not installed by Python, and cannot be put back by it.
+            # None: the handler was not installed from Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        # Nothing is printed here: the signal may have come in the middle of a write to stderr.
+        # Nothing is printed: the signal may have interrupted a write to stderr.
         if self.requested:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from scmn.data.clips import ClipBatch
+from scmn.data.clips.batch import ClipBatch
 from scmn.networks.base import Segmentation
 from scmn.visualization import contact_sheet, heat_map, overlay
 

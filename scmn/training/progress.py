@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar, and TensorBoard scalars and pictures."""
+"""Display of a run: a progress bar, and TensorBoard scalars and pictures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Progress:
     def __init__(self, folder: Path, *, visible: bool, iteration: int) -> None:
         """
         Args:
-            folder: where TensorBoard's files go.
+            folder: folder of TensorBoard's files.
             visible: whether this is the process that logs.
-            iteration: steps done so far: points that a stopped run left beyond it are hidden.
+            iteration: steps done so far; later points of an interrupted run are hidden.
         """
         self._writer = SummaryWriter(str(folder), purge_step=iteration) if visible else None
         self._visible = visible
@@ -49,7 +49,7 @@ class Progress:
             )
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Write scalars to TensorBoard; those that are not numbers (no object) are left out."""
+        """Write scalars to TensorBoard, without those that are not finite (no object)."""
         if self._writer is not None:
             for name, value in values.items():
                 if math.isfinite(value):
@@ -66,14 +66,14 @@ class Progress:
             tqdm.write(line)
 
     def close(self) -> None:
-        """Write everything that is left."""
+        """Close the bar and flush TensorBoard."""
         self.end_stage()
         if self._writer is not None:
             self._writer.close()
 
 
 class Throughput:
-    """Samples per second since the last question."""
+    """Samples per second since the last reset."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -83,10 +83,10 @@ class Throughput:
         self._samples += samples
 
     def rate(self) -> float:
-        """Return the samples per second since the object was made or reset."""
+        """Return the samples per second since construction or the last reset."""
         return self._samples / max(time.perf_counter() - self._since, 1e-9)
 
     def reset(self) -> None:
-        """Start counting anew, so that validation and pictures do not count as slow training."""
+        """Restart the count, to exclude the time of validation and checkpoints."""
         self._since = time.perf_counter()
         self._samples = 0

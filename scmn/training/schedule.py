@@ -1,7 +1,7 @@
-"""Learning-rate schedules as pure functions: nothing to save, nothing to restore.
+"""Learning-rate schedules as pure functions of the iteration: they have no state to save.
 
-poly: as in DeepLab (Chen et al., 2017). cosine: Loshchilov and Hutter, ICLR 2017, without restarts.
-one_cycle: Smith and Topin, 2019, with cosine flanks.
+cosine: Loshchilov and Hutter, ICLR 2017, without restarts.
+one_cycle: Smith and Topin, 2019, with cosine annealing.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ def learning_rate_factor(iteration: int, *, total: int, settings: ScheduleSettin
     """Return the factor on the base learning rate for the step number ``iteration``.
 
     The warm-up multiplies the schedule's first value by 1 / (warm_up + 1), 2 / (warm_up + 1), ...;
-    from ``warm_up`` on the schedule runs over the iterations that remain. Milestones are counted
-    from the beginning of the stage, warm-up included.
+    from iteration ``warm_up`` the schedule runs over the remaining iterations. Milestones are
+    counted from the start of the stage, warm-up included.
 
     Args:
         iteration: from 0, within the stage.
         total: iterations of the stage.
-        settings: which schedule; ``check_schedule`` says whether it makes sense.
+        settings: the schedule; see ``check_schedule`` for valid ones.
     """
-    warming = min(1.0, (iteration + 1) / (settings.warm_up + 1))
+    warm_up = min(1.0, (iteration + 1) / (settings.warm_up + 1))
     if settings.name == "step":
         passed = sum(iteration >= milestone for milestone in settings.milestones)
-        return warming * settings.gamma**passed
+        return warm_up * settings.gamma**passed
     length = max(total - settings.warm_up, 1)
     progress = min(max(iteration - settings.warm_up, 0) / length, 1.0)
-    return warming * _SHAPES[settings.name](progress, settings)
+    return warm_up * _SHAPES[settings.name](progress, settings)
 
 
 def check_schedule(settings: ScheduleSettings, *, total: int) -> None:
-    """Raise InputError if ``settings`` make no schedule for a stage of ``total`` iterations."""
+    """Raise InputError if ``settings`` are not valid for a stage of ``total`` iterations."""
     known = ("step", *_SHAPES)
     if settings.name not in known:
         raise InputError(
@@ -50,18 +50,13 @@ def check_schedule(settings: ScheduleSettings, *, total: int) -> None:
         milestones = settings.milestones
         if not milestones or sorted(set(milestones)) != milestones or milestones[0] < 1:
             raise InputError(
-                "schedule.milestones must be rising iterations, like [100000, 125000], "
+                "schedule.milestones must be increasing iterations, like [100000, 125000], "
                 f"not {list(milestones)}"
             )
     for name, low, high in _RANGES:
         value = getattr(settings, name)
         if not low <= value <= high:
-            raise InputError(f"schedule.{name} lies between {low} and {high}, not at {value}")
-
-
-def _poly(progress: float, settings: ScheduleSettings) -> float:
-    remaining: float = (1 - progress) ** settings.power
-    return settings.final + (1 - settings.final) * remaining
+            raise InputError(f"schedule.{name} must be between {low} and {high}, not {value}")
 
 
 def _cosine(progress: float, settings: ScheduleSettings) -> float:
@@ -81,14 +76,12 @@ def _half_cosine(start: float, end: float, progress: float) -> float:
 
 _SHAPES: dict[str, Callable[[float, ScheduleSettings], float]] = {
     "fixed": lambda progress, settings: 1.0,
-    "poly": _poly,
     "cosine": _cosine,
     "one_cycle": _one_cycle,
 }
 
 _RANGES = (
     ("gamma", 0.0, 1.0),
-    ("power", 0.0, 10.0),
     ("final", 0.0, 1.0),
     ("rise", 0.0, 1.0),
     ("initial", 0.0, 1.0),

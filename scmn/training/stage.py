@@ -1,4 +1,4 @@
-"""One stage of a run: data, loss, optimizer, and the step that they make together."""
+"""One stage of a run: its data, loss and optimizer, and the training step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from scmn.data.clips import ClipBatch, ClipLoader
+from scmn.data.clips.batch import ClipBatch
+from scmn.data.clips.loading import ClipLoader
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.sources import open_source
 from scmn.errors import InputError
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork, Segmentation
@@ -19,21 +22,20 @@ from scmn.training.normalization import check_images_per_pass
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 from scmn.training.schedule import check_schedule, learning_rate_factor
 from scmn.training.settings import StageSettings, TrainingSettings
-from scmn.training.stage_data import build_mixture
 from scmn.training.unroll import TrainingPass
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What an optimizer step gave, averaged over this process's clips."""
+    """Result of an optimizer step, averaged over this process's clips."""
 
     scalars: dict[str, float]
     """loss/..., learning_rate, gradient_norm."""
     iou_sum: float
+    """Intersections over unions, summed over ``objects``."""
     objects: float
-    """Intersections over unions, summed over so many objects."""
     batch: ClipBatch
-    """The last clips, for pictures."""
+    """The clips of the last forward pass, for pictures."""
     segmentations: list[Segmentation]
 
     @property
@@ -47,7 +49,7 @@ class StepResult:
 
 
 class Stage:
-    """A stage at some iteration; ``step`` takes it to the next."""
+    """A stage at some iteration; ``step`` advances it by one."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Stage:
             processes: those that share the batch.
 
         Raises:
-            InputError: settings that make no sense, or data that is not there.
+            InputError: wrong settings, or missing data.
         """
         if settings.iterations < 1:
             raise InputError(f"training.stages.{name}.iterations must be at least 1")
@@ -82,9 +84,7 @@ class Stage:
         self.optimizer = build_optimizer(network, settings.optimizer)
         on_gpu = processes.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
-        loss = VideoLoss(settings.loss, network.aggregate)
-        training_pass = TrainingPass(network, loss, detach_memory=settings.detach_memory)
-        self._pass = processes.wrap(training_pass)
+        self._pass: nn.Module = TrainingPass(network, VideoLoss(settings.loss, network.aggregate))
         self.iteration = 0
         self._batches: Iterator[ClipBatch] | None = None
 
@@ -103,14 +103,17 @@ class Stage:
         Raises:
             InputError: the loss is not finite (the samples are named), or data cannot be read.
         """
-        factor = learning_rate_factor(
+        if self._batches is None:
+            self._pass = self.processes.wrap(self._pass)
+            self._batches = self._load_batches()
+        rate = self.settings.optimizer.learning_rate * learning_rate_factor(
             self.iteration, total=self.settings.iterations, settings=self.settings.schedule
         )
-        set_learning_rate(self.optimizer, factor)
+        set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         for number in range(self.passes):
-            batch = self._next_batch()
+            batch = next(self._batches).to(self.processes.device, non_blocking=True)
             last = number == self.passes - 1
             with _without_sync(self._pass, skip=not last):
                 with autocast(self.processes.device, self.training.precision):
@@ -130,7 +133,7 @@ class Stage:
         return StepResult(
             {
                 **{n: v / self.passes for n, v in sums.items() if n.startswith("loss/")},
-                "learning_rate": self.settings.optimizer.learning_rate * factor,
+                "learning_rate": rate,
                 "gradient_norm": float(norm),
             },
             sums["iou_sum"],
@@ -139,19 +142,33 @@ class Stage:
             result.segmentations,
         )
 
-    def _next_batch(self) -> ClipBatch:
-        if self._batches is None:
-            loader = ClipLoader(
-                self.mixture,
-                batch_size=self.clips_per_pass,
-                start=self.sample_number,
-                rank=self.processes.rank,
-                world_size=self.processes.count,
-                workers=self.training.workers,
-                pin_memory=self.processes.device.type == "cuda",
-            )
-            self._batches = iter(loader)
-        return next(self._batches).to(self.processes.device, non_blocking=True)
+    def _load_batches(self) -> Iterator[ClipBatch]:
+        loader = ClipLoader(
+            self.mixture,
+            batch_size=self.clips_per_pass,
+            start=self.sample_number,
+            rank=self.processes.rank,
+            world_size=self.processes.count,
+            workers=self.training.workers,
+            pin_memory=self.processes.device.type == "cuda",
+        )
+        return iter(loader)
+
+
+def build_mixture(name: str, stage: StageSettings, *, seed: int) -> ClipMixture:
+    """Open the data sets of the stage ``name``.
+
+    Raises:
+        InputError: a data set is missing or its settings are wrong.
+    """
+    entries = []
+    for key, data in stage.data.items():
+        if data is not None:
+            where = f"training.stages.{name}.data.{key}"
+            source = open_source(key, data, stage.clip, seed=seed, where=where)
+            entries.append(MixtureEntry(source, data.repeat))
+    total_samples = stage.iterations * stage.batch_size
+    return ClipMixture(entries, seed=seed, total_samples=total_samples)
 
 
 def _share(name: str, settings: StageSettings, processes: int) -> tuple[int, int]:
@@ -161,13 +178,13 @@ def _share(name: str, settings: StageSettings, processes: int) -> tuple[int, int
     if rest or share < 1 or clips < 1 or share % clips:
         raise InputError(
             f"training.stages.{name}: batch_size {settings.batch_size} is not "
-            f"{processes} processes x clips_per_pass {clips} x a whole number of passes"
+            f"{processes} processes x clips_per_pass {clips} x an integer number of passes"
         )
     return clips, share // clips
 
 
 def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContextManager[None]:
-    """Leave out the exchange of gradients where more of them follow in the same step."""
+    """Skip the exchange of gradients if more of them follow in the same step."""
     if skip and isinstance(module, nn.parallel.DistributedDataParallel):
         return module.no_sync()
     return contextlib.nullcontext()
@@ -176,12 +193,12 @@ def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContex
 def _check_finite(per_clip: torch.Tensor, batch: ClipBatch, iteration: int) -> None:
     if bool(torch.isfinite(per_clip).all()):
         return
-    culprits = [
+    samples = [
         f"{number} ({source})"
         for number, source, loss in zip(batch.numbers, batch.sources, per_clip, strict=True)
         if not torch.isfinite(loss)
     ]
     raise InputError(
-        f"the loss is not finite at step {iteration}; samples: {', '.join(culprits)}; lower the "
+        f"the loss is not finite at step {iteration}; samples: {', '.join(samples)}; lower the "
         "learning rate, clip gradients (optimizer.clip_gradient_norm) or look at these samples"
     )

@@ -1,4 +1,4 @@
-"""A run from beginning to end: stages in order, resume, checkpoints, validation, logs."""
+"""A training run: stages in order, resuming, checkpoints, validation, logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
-from scmn.training.checkpoint import Checkpoint, read_checkpoint
+from scmn.training.checkpoint import (
+    Checkpoint,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    seed_everything,
+)
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.cpu_kernels import use_cpu_kernels
 from scmn.training.distributed import Processes, join_processes
@@ -25,8 +31,6 @@ from scmn.training.normalization import set_normalization
 from scmn.training.optimizer import restore_optimizer
 from scmn.training.pictures import clip_strip
 from scmn.training.progress import Progress, Throughput
-from scmn.training.random_state import random_state, restore_random_state, seed_everything
-from scmn.training.same_run import check_same_run
 from scmn.training.settings import TrainingSettings
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
@@ -37,7 +41,7 @@ class Outcome:
     """How a call of ``train`` ended."""
 
     finished: bool
-    """False: a signal asked it to stop; the same call goes on."""
+    """False: a signal stopped it; the same call resumes it."""
     iteration: int
     checkpoint: Path
 
@@ -50,14 +54,14 @@ def train(
     resume: Path | None = None,
     weights: Path | None = None,
 ) -> Outcome:
-    """Run the stages of a configuration in order, or go on where an earlier call stopped.
+    """Run the stages of a configuration in order, or resume where an earlier call stopped.
 
     Args:
         config: the resolved configuration.
         output: folder of the run: checkpoints, TensorBoard, ``config.yaml``.
         stage: run this stage only.
-        resume: a checkpoint to go on from (None: ``last.pt`` in ``output``, if there is one).
-        weights: file of weights to start from, where there is nothing to resume.
+        resume: checkpoint to resume from (None: ``last.pt`` in ``output``, if it exists).
+        weights: weights file to start from if there is nothing to resume.
 
     Raises:
         InputError: the user's mistake, in one line.
@@ -74,7 +78,7 @@ def train(
 def prepare_network(
     network: MemoryNetwork, settings: TrainingSettings, device: torch.device
 ) -> MemoryNetwork:
-    """Make a network ready for training: norms, device, layout, compilation."""
+    """Prepare a network for training: norms, device, memory format, compilation."""
     set_normalization(network, settings.norm, train_affine=settings.train_affine)
     if device.type == "cpu":
         use_cpu_kernels(network)
@@ -110,10 +114,10 @@ class Trainer:
         self._restored: Checkpoint | None = None
 
     def start(self, *, stage: str | None, resume: Path | None, weights: Path | None) -> None:
-        """Build the network, and bring it to where the run was."""
+        """Build the network, restore the state of the run, and check all stages that are left."""
         with autocast(self.processes.device, self.settings.precision):
             pass  # a wrong precision is reported before anything is built
-        self._stage_names = self._chosen_stages(stage)
+        names = self._chosen_stages(stage)
         self.processes.on_first(self.folder.prepare)
         checkpoint = self.folder.load_last() if resume is None else read_checkpoint(resume)
         seed_everything(self.settings.seed)
@@ -127,7 +131,13 @@ class Trainer:
             **model.switches,
         )
         if checkpoint is not None:
-            check_same_run(checkpoint, self.config)
+            checkpoint.check_same_run(self.config)
+            if checkpoint.stage not in names:
+                raise InputError(
+                    f"{checkpoint.path} is of stage '{checkpoint.stage}', not '{names[0]}'; choose "
+                    "another --output, and start it with --weights of that checkpoint"
+                )
+            names = names[names.index(checkpoint.stage) :]
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
         self.network = network = prepare_network(network, self.settings, self.processes.device)
@@ -135,7 +145,9 @@ class Trainer:
             self.average = WeightAverage(network, self.settings.averaging)
             if checkpoint is not None and checkpoint.average is not None:
                 self.average.load_state_dict(checkpoint.average)
-        self._restored = checkpoint
+        for name in names:
+            self._open_stage(name)  # and close it again: a mistake in any stage is reported now
+        self._stage_names, self._restored = names, checkpoint
         self.progress = Progress(
             self.output / "tensorboard", visible=self.processes.first, iteration=self.iteration
         )
@@ -145,23 +157,17 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Run the stages that are left."""
-        names = self._stage_names
-        restored = self._restored
-        if restored is not None:
-            if restored.stage not in names:
-                raise InputError(
-                    f"{restored.path} is of stage '{restored.stage}', not of '{names[0]}'; choose "
-                    "another --output, and start it with --weights of that checkpoint"
-                )
-            names = names[names.index(restored.stage) :]
-        for name in names:
-            settings = self.settings.stage(name)
-            stage = Stage(name, self.network, settings, self.settings, self.processes)
-            if restored is not None and restored.stage == name:
-                self._restore_stage(stage, restored)
+        for name in self._stage_names:
+            stage = self._open_stage(name)
+            if self._restored is not None and self._restored.stage == name:
+                self._restore_stage(stage, self._restored)
             if not self._run_stage(stage):
                 return Outcome(False, self.iteration, self.folder.last)
         return Outcome(True, self.iteration, self.folder.last)
+
+    def _open_stage(self, name: str) -> Stage:
+        settings = self.settings.stage(name)
+        return Stage(name, self.network, settings, self.settings, self.processes)
 
     def _run_stage(self, stage: Stage) -> bool:
         """Run a stage to its end; False if a signal stopped it."""
@@ -191,7 +197,7 @@ class Trainer:
         self.progress.step(loss=result.loss, iou=result.iou, samples_per_second=rate)
         if self.iteration % self.settings.log_every == 0:
             scalars = self.processes.mean(result.scalars)
-            # A process without objects has no mean of its own.
+            # A process may have no object at all.
             iou = self.processes.sum({"sum": result.iou_sum, "objects": result.objects})
             if iou["objects"]:
                 scalars["iou"] = iou["sum"] / iou["objects"]
@@ -205,7 +211,7 @@ class Trainer:
             self.progress.picture(f"{stage.name}/clip", picture, self.iteration)
 
     def _validate(self, stage: Stage) -> bool:
-        """Validate if it is time; return whether the score is the best so far."""
+        """Validate if it is due; return whether the score is the best so far."""
         every = self.settings.validation.every
         if self.validation is None or every is None:
             return False
@@ -259,7 +265,7 @@ class Trainer:
             stage.scaler.load_state_dict(dict(checkpoint.scaler))
         stage.iteration = checkpoint.stage_iteration
         states = checkpoint.random_states
-        # With another number of processes each gets a state that is at least its own.
+        # With more processes than before, some share a state.
         restore_random_state(states[self.processes.rank % len(states)], self.processes.device)
 
     def _chosen_stages(self, stage: str | None) -> list[str]:
@@ -268,7 +274,7 @@ class Trainer:
             raise InputError("the configuration has no training.stages")
         if stage is None:
             return names
-        self.settings.stage(stage)  # reports one that is not there
+        self.settings.stage(stage)  # reports an unknown one
         return [stage]
 
     def _save_config(self) -> None:

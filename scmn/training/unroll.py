@@ -2,7 +2,7 @@
 
 Source: STM (Oh et al., ICCV 2019, 3.5, "two-stage training") and STCN's training code: the first
 frame is remembered with its given masks, every later one is segmented and then remembered with its
-*soft* prediction. Exactly the calls that inference makes.
+*soft* prediction. These are exactly the calls of inference.
 """
 
 from __future__ import annotations
@@ -12,29 +12,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scmn.data.clips import ClipBatch
+from scmn.data.clips.batch import ClipBatch
 from scmn.networks.base import MemoryFrames, MemoryNetwork, Segmentation
-from scmn.training.absent_objects import leave_out_absent
-from scmn.training.losses import LossTerms, VideoLoss
-from scmn.training.metrics import IoUSum, training_iou
+from scmn.training.losses import IoUSum, LossTerms, VideoLoss, training_iou
 
 
 def unroll(
-    network: MemoryNetwork,
-    frames: Tensor,
-    first_masks: Tensor,
-    valid_objects: Tensor,
-    *,
-    detach_memory: bool = False,
+    network: MemoryNetwork, frames: Tensor, first_masks: Tensor, valid_objects: Tensor
 ) -> list[Segmentation]:
-    """Segment all frames of clips but the first.
+    """Segment all frames of clips except the first.
 
     Args:
         network: the network, in training mode.
         frames: RGB in [0, 1], (B, T, 3, H, W), H and W multiples of 16.
         first_masks: given masks of the first frames, (B, N, H, W).
-        valid_objects: bool (B, N), which objects each clip really has.
-        detach_memory: stop gradients at predicted masks that are remembered.
+        valid_objects: bool (B, N), the channels that hold an object.
 
     Returns:
         The segmentations of frames 1..T-1.
@@ -46,12 +38,9 @@ def unroll(
     last = frames.shape[1] - 1
     for t in range(1, last + 1):
         query = network.encode_query(frames[:, t])
-        segmentation = network.segment(query, memory, masks)
-        segmentation = leave_out_absent(segmentation, valid_objects, network.aggregate)
+        segmentation = network.segment(query, memory, masks, valid_objects=valid_objects)
         segmentations.append(segmentation)
         masks = segmentation.probabilities[:, 1:]
-        if detach_memory:
-            masks = masks.detach()
         if t < last:
             frame = network.encode_memory(frames[:, t], masks, query)
             memory = MemoryFrames.join([memory, frame])
@@ -60,7 +49,7 @@ def unroll(
 
 @dataclass(frozen=True)
 class PassResult:
-    """What one forward pass over a batch of clips gives."""
+    """Result of one forward pass over a batch of clips."""
 
     loss: LossTerms
     iou: IoUSum
@@ -70,11 +59,10 @@ class PassResult:
 class TrainingPass(nn.Module):
     """Network and loss as one module, so that DistributedDataParallel sees one forward pass."""
 
-    def __init__(self, network: MemoryNetwork, loss: VideoLoss, *, detach_memory: bool) -> None:
+    def __init__(self, network: MemoryNetwork, loss: VideoLoss) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
-        self.detach_memory = detach_memory
 
     def forward(self, batch: ClipBatch, iteration: int) -> PassResult:
         """Unroll over a batch and compare with its label maps.
@@ -84,16 +72,9 @@ class TrainingPass(nn.Module):
             iteration: optimizer step within the stage, for the loss's schedule.
         """
         frames = batch.frames
-        segmentations = unroll(
-            self.network,
-            frames,
-            batch.masks[:, 0].to(frames.dtype),
-            batch.valid_objects,
-            detach_memory=self.detach_memory,
-        )
+        first_masks = batch.masks[:, 0].to(frames.dtype)
+        segmentations = unroll(self.network, frames, first_masks, batch.valid_objects)
         targets = list(batch.label_maps[:, 1:].unbind(dim=1))
         with torch.autocast(frames.device.type, enabled=False):
             loss = self.loss(segmentations, targets, batch.valid_objects, iteration)
-        return PassResult(
-            loss, training_iou(segmentations, targets, batch.valid_objects), segmentations
-        )
+        return PassResult(loss, training_iou(segmentations, targets), segmentations)

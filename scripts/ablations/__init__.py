@@ -1,1 +1,1 @@
-"""Ablations with one budget: the plan, the runs and the report."""
+"""Ablations under one budget: plan, runs, report."""

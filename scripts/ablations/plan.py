@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, cast
+from typing import Any, cast
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scmn.errors import InputError, nearest_name
 
-# omegaconf reads these annotations at run time and, on Python 3.10, wants Optional.
-
 
 @dataclass
 class EvaluationPlan:
-    """A data set on which every network is evaluated."""
+    """A data set on which all networks are scored."""
 
     title: str = MISSING
     dataset: str = MISSING
-    """A name that eval.py takes."""
+    """A data set of ``scmn.data.datasets``."""
     data: str = MISSING
     sequences: list[str] = field(default_factory=list)
     """Only these (empty: all)."""
@@ -28,17 +26,17 @@ class EvaluationPlan:
 
 @dataclass
 class RunPlan:
-    """A network to train, or a trained one to evaluate with other settings."""
+    """A network that is trained, or another way to evaluate one."""
 
     title: str = MISSING
     groups: list[str] = field(default_factory=list)
     """Headings of the tables that list it."""
     overrides: list[str] = field(default_factory=list)
-    """``key=value`` overrides of the configuration, for training and evaluation."""
-    weights_of: Optional[str] = None  # noqa: UP045
-    """Evaluate the weights of this run instead of training."""
-    seeds: Optional[list[int]] = None  # noqa: UP045
-    """Seeds of this run (null: those of the plan)."""
+    """key=value of the configuration, for training and evaluation."""
+    weights_of: str | None = None
+    """Evaluate the weights of that run instead of training."""
+    seeds: list[int] | None = None
+    """Seeds (null: those of the plan)."""
 
 
 @dataclass
@@ -49,15 +47,15 @@ class Plan:
     output: str = MISSING
     """Folder of the runs."""
     results: str = MISSING
-    """JSON file of the measurements, from which the report is written."""
+    """JSON file of the measurements; the report is generated from it alone."""
     report: str = MISSING
     """Markdown file."""
     picture: str = MISSING
-    """Plot of the report."""
+    """Plot in the report."""
     conclusions: str = ""
     """Text below the tables."""
     overrides: list[str] = field(default_factory=list)
-    """Overrides of all runs."""
+    """Overrides common to all runs."""
     seeds: list[int] = field(default_factory=lambda: [0])
     evaluations: dict[str, EvaluationPlan] = field(default_factory=dict)
     runs: dict[str, RunPlan] = field(default_factory=dict)
@@ -69,7 +67,7 @@ class Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan; InputError says what is wrong with it."""
+    """Read a plan; InputError if it is missing or wrong."""
     if not path.is_file():
         raise InputError(f"plan not found: {path}")
     try:

@@ -15,7 +15,7 @@ from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
 SCORES = {"J": "J-Mean", "J&F": "J&F-Mean"}
-"""Column heading -> name in the record."""
+"""Column -> name in the record."""
 INTRODUCTION = """\
 # Results under one budget
 
@@ -33,10 +33,10 @@ def write_report(plan: Plan, plan_path: Path, results: Mapping[str, Any], root: 
     """Write plot and Markdown; return their paths.
 
     Args:
-        plan: what was to be run.
-        plan_path: its file, to be named in the text.
-        results: what was recorded.
-        root: folder that the plan's paths are relative to.
+        plan: the ablation.
+        plan_path: its file, which the text names.
+        results: the recorded results.
+        root: folder to which the plan's paths are relative.
     """
     if not results.get("runs"):
         raise InputError(f"nothing is recorded in {plan.results} yet")
@@ -74,7 +74,7 @@ def _table(plan: Plan, group: str, runs: Mapping[str, Any]) -> str:
 
 
 def scores_of(runs: Mapping[str, Any], name: str, evaluation: str, score: str) -> list[float]:
-    """Return the score of every evaluated seed in percent."""
+    """Return a score for every evaluated seed, in percent."""
     seeds = runs.get(name, {}).values()
     return [100 * float(seed[evaluation][score]) for seed in seeds if evaluation in seed]
 

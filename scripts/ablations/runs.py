@@ -1,4 +1,4 @@
-"""Runs train.py and eval.py for a plan; both resume where they were interrupted."""
+"""Runs train.py and eval.py for a plan; both resume where they stopped."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCORES = ("J-Mean", "F-Mean", "J&F-Mean")
 
 
 def run(plan: Plan, name: str, seed: int) -> None:
-    """Train one run with one seed if necessary, evaluate it, and record the scores."""
+    """Train (unless finished), evaluate, and record the scores of one run with one seed."""
     this = plan.runs[name]
     trained = this.weights_of or name
     weights = _training_folder(plan, trained, seed) / LAST
     if this.weights_of is None:
         _call(_training_command(plan, name, seed))
     elif not (REPOSITORY / weights).is_file():
-        raise InputError(f"run '{trained}' with seed {seed} first: there is no {weights}")
+        raise InputError(f"train run '{trained}' with seed {seed} first: {weights} does not exist")
     for key, evaluation in plan.evaluations.items():
         output = Path(plan.output) / f"{name}-{seed}" / key
         command = _evaluation_command(plan, this, evaluation, weights, output)
@@ -79,7 +79,7 @@ def _evaluation_command(
 
 
 def _call(command: list[str]) -> None:
-    """Run a program of the repository and pass its output through."""
+    """Run a program of the repository with inherited output."""
     print("$ python", *command, flush=True)
     ended = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False)
     if ended.returncode:
@@ -98,7 +98,7 @@ def _record(plan: Plan, name: str, seed: int, evaluation: str, record: dict[str,
 
 
 def read_results(plan: Plan) -> dict[str, Any]:
-    """Return the recorded results."""
+    """Return the results recorded so far."""
     path = REPOSITORY / plan.results
     if not path.is_file():
         return {}

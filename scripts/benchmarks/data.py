@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.networks import build_for_training
 from scmn.config import load_config
-from scmn.data.clips import ClipLoader
+from scmn.data.clips.loading import ClipLoader
 from scmn.evaluation.runner import device_name
 from scmn.inference.devices import resolve_device
 from scmn.training.distributed import Processes

@@ -1,4 +1,4 @@
-"""Warps, splines and colours by themselves."""
+"""Warps, splines and colours in isolation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmn.data.clips.colour import (
+from scmn.data.clips.appearance import (
     GREYSCALE,
     ClipColours,
     ColourChange,
     ColourJitter,
     change_colours,
 )
-from scmn.data.clips.displacement import random_spline
-from scmn.data.clips.geometry import AffineRange, random_resized_crop
+from scmn.data.clips.random_geometry import AffineRange, random_resized_crop, random_spline
 from scmn.data.clips.warp import FILL_COLOUR, Warp, warp_about
 from tests.data.training_trees import labels_with, noise
 
@@ -26,7 +25,7 @@ SIZE = (32, 48)
 IDENTITY = np.eye(2, 3)
 
 
-def test_identity_and_mirror_are_exact() -> None:
+def test_warp_identity_and_flip_are_exact() -> None:
     image = noise()
     np.testing.assert_array_equal(Warp(IDENTITY, SIZE, SIZE).image(image), image)
     middle = np.array([24.0, 16.0])
@@ -38,7 +37,7 @@ def test_identity_and_mirror_are_exact() -> None:
     np.testing.assert_array_equal(mirror.labels(labels), labels[:, ::-1])
 
 
-def test_displacement_of_zero_is_the_affine_warp_and_a_constant_one_a_shift() -> None:
+def test_warp_with_constant_displacement_is_a_shift() -> None:
     image, labels = noise(), labels_with((3, 9), (4, 8))
     flat = np.zeros((2, 3, 2), np.float32)
     np.testing.assert_array_equal(Warp(IDENTITY, SIZE, SIZE, flat).image(image), image)
@@ -46,13 +45,13 @@ def test_displacement_of_zero_is_the_affine_warp_and_a_constant_one_a_shift() ->
     np.testing.assert_array_equal(shifted[2:, :-5], labels[:-2, 5:])
 
 
-def test_outside_of_the_source_is_background_of_the_mean_colour() -> None:
+def test_warp_fills_outside_with_background_of_the_mean_colour() -> None:
     far = Warp(np.array([[1.0, 0, 1000], [0, 1, 0]]), SIZE, SIZE)
     assert (far.image(noise()) == FILL_COLOUR).all()
     assert not far.labels(np.full(SIZE, 9, np.uint8)).any()
 
 
-def test_a_smaller_image_is_sampled_at_the_same_places() -> None:
+def test_warp_samples_a_reduced_image_at_the_same_positions() -> None:
     ramp = np.repeat(np.linspace(0, 255, 96).astype(np.uint8)[None], 64, axis=0)
     image = np.dstack([ramp] * 3)
     half = cv2.resize(image, (48, 32), interpolation=cv2.INTER_AREA)
@@ -62,14 +61,14 @@ def test_a_smaller_image_is_sampled_at_the_same_places() -> None:
     assert np.abs(difference).max() <= 3
 
 
-def test_reduction_is_the_span_of_a_pixel() -> None:
+def test_warp_reduction_is_the_span_of_a_pixel() -> None:
     for scale, expected in ((0.5, 1), (1.9, 1), (2.1, 2), (10.5, 10)):
         assert Warp(IDENTITY * scale, SIZE, SIZE).reduction == expected
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32))
-def test_affine_maps_stay_in_their_ranges(seed: int) -> None:
+def test_affine_range_draws_within_its_limits(seed: int) -> None:
     linear = AffineRange(rotation=20, shear=10, scale=(0.9, 1.1)).draw(np.random.default_rng(seed))
     assert 0.9**2 - 1e-9 <= np.linalg.det(linear) <= 1.1**2 + 1e-9
     # The x axis is only turned and scaled.
@@ -79,7 +78,7 @@ def test_affine_maps_stay_in_their_ranges(seed: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([(480, 854), (50, 300), (300, 50)]))
-def test_crop_lies_in_the_frame(seed: int, size: tuple[int, int]) -> None:
+def test_random_resized_crop_is_inside_the_frame(seed: int, size: tuple[int, int]) -> None:
     box = random_resized_crop(
         size,
         area=(0.36, 1.0),
@@ -96,7 +95,7 @@ def test_crop_lies_in_the_frame(seed: int, size: tuple[int, int]) -> None:
     assert 3 / 4 - 1e-6 <= box.width / box.height <= 4 / 3 + 1e-6
 
 
-def test_spline_moves_smoothly_by_its_scale() -> None:
+def test_random_spline_is_smooth_and_scaled() -> None:
     fields = np.stack(
         [
             random_spline((384, 256), scale=0.02, rng=np.random.default_rng(seed))
@@ -111,7 +110,7 @@ def test_spline_moves_smoothly_by_its_scale() -> None:
     assert steps < 16, "neighbouring cells never change places: the warp does not fold"
 
 
-def test_spline_with_equal_moves_is_a_shift() -> None:
+def test_random_spline_with_equal_moves_is_a_shift() -> None:
     class Equal:
         def normal(self, mean: float, scale: float, size: tuple[int, int]) -> np.ndarray:
             return np.full(size, scale)
@@ -120,7 +119,7 @@ def test_spline_with_equal_moves_is_a_shift() -> None:
     np.testing.assert_allclose(field, 6.4, rtol=1e-4)
 
 
-def test_colour_changes_one_by_one() -> None:
+def test_change_colours_applies_each_kind_of_change() -> None:
     image = np.full((4, 4, 3), 100, np.uint8)
     image[:2] = 60
     bright = change_colours(image, [ColourChange(brightness=1.5)])
@@ -134,7 +133,7 @@ def test_colour_changes_one_by_one() -> None:
     assert change_colours(colour, [ColourChange(brightness=3.0)])[0, 0].tolist() == [255, 150, 255]
 
 
-def test_hue_turns_colours_and_leaves_luma_and_greys() -> None:
+def test_change_colours_hue_keeps_luma_and_greys() -> None:
     colour = np.full((2, 2, 3), (150, 100, 90), np.uint8)
     turned = change_colours(colour, [ColourChange(hue=0.1)])
     luma = np.array([0.299, 0.587, 0.114])
@@ -146,7 +145,7 @@ def test_hue_turns_colours_and_leaves_luma_and_greys() -> None:
     np.testing.assert_array_equal(whole, colour)
 
 
-def test_changes_in_a_row_are_those_one_after_the_other() -> None:
+def test_change_colours_combines_changes() -> None:
     image = np.random.default_rng(0).integers(90, 140, (20, 30, 3), dtype=np.uint8)
     first, second = ColourChange(1.1, 0.9, 0.8, 0.02), ColourChange(0.9, 1.2, 1.1, -0.01)
     together = change_colours(image, [first, second]).astype(int)
@@ -154,7 +153,7 @@ def test_changes_in_a_row_are_those_one_after_the_other() -> None:
     assert np.abs(together - apart).max() <= 2, "but for rounding in between"
 
 
-def test_a_clip_shares_one_change_and_frames_have_their_own() -> None:
+def test_clip_colours_draws_for_the_clip_and_for_each_frame() -> None:
     images = [noise()] * 3
     common = ClipColours(clip=ColourJitter(0.5, 0.5, 0.5, 0.1))
     changed = common.change(images, np.random.default_rng(1))
@@ -167,7 +166,7 @@ def test_a_clip_shares_one_change_and_frames_have_their_own() -> None:
 
 
 @pytest.mark.parametrize("jitter", [(0.1, 0.05, 0.05, 0.05), (0.0, 0.0, 0.0, 0.0)])
-def test_jitter_stays_in_its_range(jitter: tuple[float, float, float, float]) -> None:
+def test_colour_jitter_draws_within_its_range(jitter: tuple[float, float, float, float]) -> None:
     random = np.random.default_rng(0)
     drawn = [ColourJitter(*jitter).draw(random) for _ in range(200)]
     for name, spread, middle in zip(

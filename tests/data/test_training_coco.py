@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scmn.data.clips import coco_images
+from scmn.data.clips.coco import coco_images
 from scmn.errors import InputError
 from tests.data.training_trees import add_image
 
@@ -33,7 +33,7 @@ def coco_tree(folder: Path) -> tuple[Path, Path]:
     return folder / "images", file
 
 
-def test_coco_instances(tmp_path: Path) -> None:
+def test_coco_images_reads_instances(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason="the optional extra 'coco' is not installed")
     images = coco_images(*coco_tree(tmp_path))
     assert [image.name for image in images] == ["1.jpg"]
@@ -44,14 +44,14 @@ def test_coco_instances(tmp_path: Path) -> None:
     assert labels[0, 10] == 0
 
 
-def test_coco_without_pycocotools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coco_images_needs_pycocotools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     with pytest.raises(InputError, match=r"pip install 'scmn\[coco\]'"):
         coco_images(*coco_tree(tmp_path))
 
 
-def test_malformed_coco_file(tmp_path: Path) -> None:
+def test_coco_images_refuses_malformed_files(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason="the optional extra 'coco' is not installed")
     images, file = coco_tree(tmp_path)
     file.write_text("{}")

@@ -1,4 +1,4 @@
-"""Samples are a pure function of seed and number, whoever draws them; batches and their loader."""
+"""Samples are a pure function of seed and number; batches and their loader."""
 
 from __future__ import annotations
 
@@ -14,18 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from scmn.data.clips import (
-    ClipBatch,
-    ClipLoader,
-    ClipMixture,
-    MixtureEntry,
-    SampleNumbers,
-    StaticClips,
-    SyntheticClips,
-    TrainingClip,
-    VideoClips,
-    collate_clips,
-)
+from scmn.data.clips.batch import ClipBatch, TrainingClip, collate_clips
+from scmn.data.clips.loading import ClipLoader, SampleNumbers
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.static_clips import StaticClips
+from scmn.data.clips.synthetic_clips import SyntheticClips
+from scmn.data.clips.video_clips import VideoClips
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError
 from tests.data.training_trees import SETTINGS, labels_with, static_source, video
@@ -58,7 +52,7 @@ def assert_equal(batch: ClipBatch, other: ClipBatch) -> None:
 # Samples.
 
 
-def test_shapes_and_types(mixture: ClipMixture) -> None:
+def test_training_clip_shapes_and_dtypes(mixture: ClipMixture) -> None:
     clip = mixture[7]
     assert clip.number == 7
     assert clip.frames.shape == (3, 3, 32, 48)
@@ -71,15 +65,15 @@ def test_shapes_and_types(mixture: ClipMixture) -> None:
     assert clip.label_maps.dtype == torch.int64
 
 
-def test_masks_are_the_label_map_one_hot(mixture: ClipMixture) -> None:
+def test_training_clip_masks_are_the_one_hot_label_map(mixture: ClipMixture) -> None:
     for number in range(SAMPLES):
         clip = mixture[number]
-        for place in range(2):
-            assert torch.equal(clip.masks[:, place] == 1, clip.label_maps == place + 1)
+        for channel in range(2):
+            assert torch.equal(clip.masks[:, channel] == 1, clip.label_maps == channel + 1)
         assert torch.equal(clip.masks[0].flatten(1).any(dim=1), clip.valid_objects)
 
 
-def test_samples_do_not_depend_on_the_order_of_drawing(mixture: ClipMixture) -> None:
+def test_mixture_is_independent_of_the_order_of_drawing(mixture: ClipMixture) -> None:
     forwards = [mixture[number] for number in range(SAMPLES)]
     torch.manual_seed(9)
     np.random.seed(9)  # noqa: NPY002
@@ -88,15 +82,15 @@ def test_samples_do_not_depend_on_the_order_of_drawing(mixture: ClipMixture) -> 
     assert_equal(collate_clips(forwards), collate_clips(backwards))
 
 
-def test_seed_and_number_change_the_sample(mixture: ClipMixture) -> None:
+def test_mixture_depends_on_seed_and_number(mixture: ClipMixture) -> None:
     other = ClipMixture(mixture.entries, seed=6, total_samples=SAMPLES)
     assert not torch.equal(mixture[0].frames, other[0].frames)
     same = [n for n in range(11, SAMPLES) if mixture.item(n) == mixture.item(0)]
     assert same
-    assert not torch.equal(mixture[0].frames, mixture[same[0]].frames), "a new draw in each pass"
+    assert not torch.equal(mixture[0].frames, mixture[same[0]].frames), "each pass draws anew"
 
 
-def test_a_pass_holds_every_item_as_often_as_it_is_repeated(mixture: ClipMixture) -> None:
+def test_mixture_pass_holds_every_item_as_often_as_repeated(mixture: ClipMixture) -> None:
     assert mixture.pass_length == 11
     passes = []
     for begin in (0, 11):
@@ -110,7 +104,7 @@ def test_a_pass_holds_every_item_as_often_as_it_is_repeated(mixture: ClipMixture
     assert passes[0] != passes[1]
 
 
-def test_progress_is_the_share_of_the_stage(tmp_path: Path) -> None:
+def test_mixture_progress_is_the_share_of_the_stage(tmp_path: Path) -> None:
     seen = []
 
     class Watched(StaticClips):
@@ -126,16 +120,16 @@ def test_progress_is_the_share_of_the_stage(tmp_path: Path) -> None:
     assert seen == [0.0, 0.1, 0.9]
 
 
-def test_numbers_that_do_not_exist(mixture: ClipMixture) -> None:
+def test_mixture_refuses_numbers_out_of_range(mixture: ClipMixture) -> None:
     for number in (-1, SAMPLES):
         with pytest.raises(IndexError, match=r"training samples are 0\.\.23"):
             mixture[number]
 
 
-def test_wrong_mixtures_are_refused(mixture: ClipMixture, tmp_path: Path) -> None:
+def test_mixture_refuses_invalid_settings(mixture: ClipMixture, tmp_path: Path) -> None:
     other = dataclasses.replace(SETTINGS, frames=4)
     source = static_source(tmp_path / "other", labels_with((1, 9)), settings=other)
-    with pytest.raises(InputError, match="'still' and 'still' make clips of different settings"):
+    with pytest.raises(InputError, match="'still' and 'still' have different clip settings"):
         ClipMixture([mixture.entries[0], MixtureEntry(source)], seed=0, total_samples=1)
     with pytest.raises(InputError, match="no data set"):
         ClipMixture([], seed=0, total_samples=1)
@@ -148,7 +142,7 @@ def test_wrong_mixtures_are_refused(mixture: ClipMixture, tmp_path: Path) -> Non
 # Loading.
 
 
-def test_workers_do_not_change_what_is_drawn(mixture: ClipMixture) -> None:
+def test_clip_loader_is_independent_of_the_number_of_workers(mixture: ClipMixture) -> None:
     plain = list(ClipLoader(mixture, batch_size=4))
     assert [batch.numbers for batch in plain[:2]] == [(0, 1, 2, 3), (4, 5, 6, 7)]
     for workers in (1, 2):
@@ -157,7 +151,7 @@ def test_workers_do_not_change_what_is_drawn(mixture: ClipMixture) -> None:
             assert_equal(batch, other)
 
 
-def test_two_ranks_draw_what_one_draws(mixture: ClipMixture) -> None:
+def test_clip_loader_of_two_ranks_draws_the_samples_of_one(mixture: ClipMixture) -> None:
     whole = list(ClipLoader(mixture, batch_size=4))
     ranks = [list(ClipLoader(mixture, batch_size=2, rank=rank, world_size=2)) for rank in range(2)]
     for batch, first, second in zip(whole, *ranks, strict=True):
@@ -167,14 +161,14 @@ def test_two_ranks_draw_what_one_draws(mixture: ClipMixture) -> None:
         assert torch.equal(second.frames, batch.frames[1::2])
 
 
-def test_restart_continues(mixture: ClipMixture) -> None:
+def test_clip_loader_restarts_at_a_sample(mixture: ClipMixture) -> None:
     whole = list(ClipLoader(mixture, batch_size=3))
     rest = list(ClipLoader(mixture, batch_size=3, start=9))
     for batch, other in zip(whole[3:], rest, strict=True):
         assert_equal(batch, other)
 
 
-def test_loading_leaves_the_global_random_numbers_alone(mixture: ClipMixture) -> None:
+def test_clip_loader_leaves_the_global_generator_alone(mixture: ClipMixture) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
@@ -183,7 +177,7 @@ def test_loading_leaves_the_global_random_numbers_alone(mixture: ClipMixture) ->
 
 
 @pytest.mark.parametrize(("world", "stop"), [(1, 10), (2, 11), (3, 20), (4, 3)])
-def test_ranks_share_the_numbers_equally(world: int, stop: int) -> None:
+def test_sample_numbers_are_shared_equally(world: int, stop: int) -> None:
     shares = [
         list(SampleNumbers(start=2, stop=stop, rank=rank, world_size=world))
         for rank in range(world)
@@ -194,7 +188,7 @@ def test_ranks_share_the_numbers_equally(world: int, stop: int) -> None:
     assert len(SampleNumbers(start=2, stop=stop, world_size=world)) == len(shares[0])
 
 
-def test_every_rank_has_equally_many_batches(mixture: ClipMixture) -> None:
+def test_clip_loader_gives_every_rank_as_many_batches(mixture: ClipMixture) -> None:
     loaders = [
         ClipLoader(mixture, batch_size=2, stop=23, rank=rank, world_size=3) for rank in range(3)
     ]
@@ -203,7 +197,7 @@ def test_every_rank_has_equally_many_batches(mixture: ClipMixture) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_corrupt_image_is_one_line_from_any_process(tmp_path: Path, workers: int) -> None:
+def test_clip_loader_reports_a_corrupt_image_in_one_line(tmp_path: Path, workers: int) -> None:
     source = static_source(tmp_path, *[labels_with((1, 9))] * 4)
     file = tmp_path / "2.png"
     file.write_bytes(file.read_bytes()[:-400])
@@ -217,7 +211,7 @@ def test_a_corrupt_image_is_one_line_from_any_process(tmp_path: Path, workers: i
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not known")
-def test_workers_outlive_the_signals_of_others(mixture: ClipMixture) -> None:
+def test_clip_loader_workers_ignore_signals_of_other_processes(mixture: ClipMixture) -> None:
     batches = iter(ClipLoader(mixture, batch_size=2, workers=1, prefetch=1))
     next(batches)
     (worker,) = multiprocessing.active_children()
@@ -227,7 +221,7 @@ def test_workers_outlive_the_signals_of_others(mixture: ClipMixture) -> None:
     assert worker.exitcode == 0
 
 
-def test_wrong_loaders_are_refused(mixture: ClipMixture) -> None:
+def test_clip_loader_refuses_invalid_settings(mixture: ClipMixture) -> None:
     for settings, name in (
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 1, "workers": -1}, "workers"),
@@ -239,7 +233,7 @@ def test_wrong_loaders_are_refused(mixture: ClipMixture) -> None:
             ClipLoader(mixture, **settings)  # type: ignore[arg-type]
 
 
-def test_a_batch_moves_as_a_whole(mixture: ClipMixture) -> None:
+def test_clip_batch_moves_all_tensors(mixture: ClipMixture) -> None:
     batch = next(iter(ClipLoader(mixture, batch_size=2)))
     assert len(batch) == 2
     moved = batch.to("meta")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scmn.data.clips import PasteSettings, StaticClips, VideoClips
+from scmn.data.clips.pasting import PasteSettings
+from scmn.data.clips.static_clips import StaticClips
+from scmn.data.clips.video_clips import VideoClips
 from tests.data.training_trees import (
     SETTINGS,
     STILL,
@@ -22,9 +24,9 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Path) -> None:
+def test_pasting_labels_and_covers_as_set(tmp_path: Path) -> None:
     everywhere = np.full((32, 48), 1, np.uint8)
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=0.0, size=(0.5, 0.5))
     augmentation = dataclasses.replace(STILL, paste=paste)
     source = static_source(tmp_path, everywhere, everywhere, augmentation=augmentation)
     drawn = source.draw(0, rng=rng(), progress=0.0)
@@ -44,9 +46,9 @@ def test_pasted_objects_are_labelled_or_not_and_cover_what_is_there(tmp_path: Pa
     np.testing.assert_array_equal(drawn.images[0], source.images[0].read()[0])
 
 
-def test_a_look_alike_is_a_copy_of_the_clips_own_object(tmp_path: Path) -> None:
+def test_pasting_look_alikes_copies_the_clips_own_object(tmp_path: Path) -> None:
     paste = PasteSettings(
-        most=1, probability=1.0, labelled=0.0, behind=0.0, look_alike=1.0, size=(0.3, 0.3)
+        max_count=1, probability=1.0, labelled=0.0, behind=0.0, look_alike=1.0, size=(0.3, 0.3)
     )
     augmentation = dataclasses.replace(STILL, paste=paste)
     own, other = labels_with((1, 12)), labels_with((3, 9))
@@ -64,8 +66,8 @@ def test_a_look_alike_is_a_copy_of_the_clips_own_object(tmp_path: Path) -> None:
     assert "with objects of" in drawn.source
 
 
-def test_a_pasted_object_moves_by_itself(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
+def test_pasting_moves_the_object_independently(tmp_path: Path) -> None:
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=0.0, drift=0.2)
     augmentation = dataclasses.replace(STILL, paste=paste)
     source = static_source(tmp_path, labels_with((1, 12)), augmentation=augmentation)
     drawn = source.draw(0, rng=rng(1), progress=0.0)
@@ -87,8 +89,8 @@ def video_clips(folder: Path, paste: PasteSettings) -> VideoClips:
     )
 
 
-def test_a_still_object_joins_a_video(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=1.0, behind=1.0, size=(0.5, 0.5))
+def test_pasting_adds_a_still_object_to_a_video(tmp_path: Path) -> None:
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=1.0, behind=1.0, size=(0.5, 0.5))
     drawn = video_clips(tmp_path, paste).draw(0, rng=rng(2), progress=0.0)
     assert drawn.objects == 2
     assert "with objects of stills/" in drawn.source
@@ -97,8 +99,8 @@ def test_a_still_object_joins_a_video(tmp_path: Path) -> None:
         assert (labels == 2).any()
 
 
-def test_an_unlabelled_object_occludes_a_video(tmp_path: Path) -> None:
-    paste = PasteSettings(most=1, probability=1.0, labelled=0.0, behind=0.0, size=(3.0, 3.0))
+def test_pasting_unlabelled_objects_occludes_a_video(tmp_path: Path) -> None:
+    paste = PasteSettings(max_count=1, probability=1.0, labelled=0.0, behind=0.0, size=(3.0, 3.0))
     distracted = video_clips(tmp_path, paste)
     plain = VideoClips(distracted.videos, name="a", settings=SETTINGS, augmentation=UNCHANGED)
     whole = plain.draw(0, rng=rng(), progress=0.0)
@@ -114,7 +116,7 @@ def test_an_unlabelled_object_occludes_a_video(tmp_path: Path) -> None:
     assert covered > 0
 
 
-def test_a_video_without_still_images_stays_as_it_is(tmp_path: Path) -> None:
+def test_pasting_without_still_images_changes_nothing(tmp_path: Path) -> None:
     sequence = video(tmp_path / "dog", [labels_with((5, 9))] * 3)
     always = dataclasses.replace(UNCHANGED, paste=PasteSettings(probability=1.0, labelled=1.0))
     clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=always)

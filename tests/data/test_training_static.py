@@ -1,4 +1,4 @@
-"""Still images with masks: layouts, masks, and the clips that are made of them."""
+"""Still images: layouts, masks, and clips."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scmn.data.clips import (
-    AffineRange,
-    ClipMixture,
-    ClipSettings,
-    MixtureEntry,
-    PasteSettings,
-    StaticAugmentation,
-    StaticClips,
-    images_of_videos,
-    static_images,
-)
-from scmn.data.clips.static_images import read_static_labels
+from scmn.data.clips.clip import ClipSettings
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.pasting import PasteSettings
+from scmn.data.clips.random_geometry import AffineRange
+from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
+from scmn.data.clips.static_images import images_of_videos, read_static_labels
+from scmn.data.clips.static_layouts import static_images
 from scmn.data.masks import write_label_map
 from scmn.errors import InputError
 from tests.data.training_trees import (
@@ -60,7 +55,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layout_is_recognised(tmp_path: Path, layout: str) -> None:
+def test_static_images_detects_the_layout(tmp_path: Path, layout: str) -> None:
     image, mask = LAYOUTS[layout]
     for name in ("10", "2"):
         add_image(tmp_path / image.format(name))
@@ -76,14 +71,14 @@ def test_layout_is_recognised(tmp_path: Path, layout: str) -> None:
     np.testing.assert_array_equal(found[0].read()[1], MASK)
 
 
-def test_classes_are_joined_in_order(tmp_path: Path) -> None:
+def test_static_images_joins_classes_in_order(tmp_path: Path) -> None:
     for name in ("b/1", "a/2", "a/1"):
         add_image(tmp_path / f"{name}.jpg")
         add_mask(tmp_path / f"{name}.png")
     assert [image.name for image in static_images(tmp_path)] == ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
 
 
-def test_image_without_mask_and_mask_without_image(tmp_path: Path) -> None:
+def test_static_images_refuses_unmatched_files(tmp_path: Path) -> None:
     add_image(tmp_path / "one" / "1.jpg")
     with pytest.raises(InputError, match=r"1\.jpg has no mask '1'"):
         static_images(tmp_path / "one")
@@ -94,7 +89,7 @@ def test_image_without_mask_and_mask_without_image(tmp_path: Path) -> None:
         static_images(tmp_path / "two")
 
 
-def test_no_layout_names_those_that_there_are(tmp_path: Path) -> None:
+def test_static_images_names_the_known_layouts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image with a mask; expected images/"):
         static_images(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
@@ -104,7 +99,7 @@ def test_no_layout_names_those_that_there_are(tmp_path: Path) -> None:
         static_images(tmp_path)
 
 
-def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_static_image_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
     add_image(tmp_path / "1.jpg")
     add_mask(tmp_path / "1.png", labels_with((1, 5), size=(40, 40)))
     with pytest.raises(InputError, match=r"1\.png is 40x40 pixels but its frame is 48x32"):
@@ -114,14 +109,14 @@ def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 # Masks.
 
 
-def test_grey_antialiased_mask_is_one_object_from_the_middle_on(tmp_path: Path) -> None:
+def test_read_static_labels_thresholds_antialiased_masks(tmp_path: Path) -> None:
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for mode in ("L", "LA", "RGB"):
         Image.fromarray(grey).convert(mode).save(tmp_path / f"{mode}.png")
         np.testing.assert_array_equal(read_static_labels(tmp_path / f"{mode}.png"), grey >= 128)
 
 
-def test_palette_and_small_grey_values_are_ids(tmp_path: Path) -> None:
+def test_read_static_labels_keeps_ids(tmp_path: Path) -> None:
     labels = labels_with((1, 5), (7, 5), (255, 5))
     add_mask(tmp_path / "palette.png", labels)
     np.testing.assert_array_equal(read_static_labels(tmp_path / "palette.png"), labels)
@@ -132,13 +127,13 @@ def test_palette_and_small_grey_values_are_ids(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_static_labels(tmp_path / "bits.png"), few > 0)
 
 
-def test_faint_grey_mask_is_refused(tmp_path: Path) -> None:
+def test_read_static_labels_refuses_faint_masks(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 100, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png is grey but no brighter than 100"):
         read_static_labels(tmp_path / "a.png")
 
 
-def test_frames_of_videos_are_still_images(tmp_path: Path) -> None:
+def test_images_of_videos_takes_annotated_frames(tmp_path: Path) -> None:
     sequence = video(tmp_path / "dog", [labels_with((3, 5))] * 4, step=2)
     merged = dataclasses.replace(sequence, merge_objects=True)
     images = images_of_videos([merged], every=2)
@@ -149,7 +144,7 @@ def test_frames_of_videos_are_still_images(tmp_path: Path) -> None:
 # Clips.
 
 
-def test_without_augmentation_the_clip_is_the_image(tmp_path: Path) -> None:
+def test_static_clips_without_augmentation_repeat_the_image(tmp_path: Path) -> None:
     labels = labels_with((5, 8), (200, 10), (255, 3))
     drawn = static_source(tmp_path, labels, augmentation=STILL).draw(0, rng=rng(), progress=0.0)
     expected = np.select([labels == 5, labels == 200, labels == 255], [1, 2, 255])
@@ -161,7 +156,7 @@ def test_without_augmentation_the_clip_is_the_image(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_labels_stay_label_valued_under_every_augmentation(
+def test_static_clips_augmentation_adds_no_labels(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     augmentation = StaticAugmentation(spline=0.5, paste=PasteSettings(probability=0.7))
@@ -176,12 +171,12 @@ def test_labels_stay_label_valued_under_every_augmentation(
     assert first >= set(range(1, drawn.objects + 1)), "every target is in the first frame"
 
 
-def test_frames_of_a_clip_differ_and_the_image_moves_with_its_mask(tmp_path: Path) -> None:
+def test_static_clips_move_image_and_mask_together(tmp_path: Path) -> None:
     labels = labels_with((1, 12))
     source = static_source(tmp_path, labels)
     Image.fromarray(labels * 255).convert("RGB").save(tmp_path / "0.png")
     plain = dataclasses.replace(
-        StaticAugmentation(paste=PasteSettings(most=0)), spline=1.0, colours=STILL.colours
+        StaticAugmentation(paste=PasteSettings(max_count=0)), spline=1.0, colours=STILL.colours
     )
     source = StaticClips(source.images, name="a", settings=SETTINGS, augmentation=plain)
     drawn = source.draw(0, rng=rng(3), progress=0.0)
@@ -191,7 +186,7 @@ def test_frames_of_a_clip_differ_and_the_image_moves_with_its_mask(tmp_path: Pat
         assert (inside == (moved == 1)).mean() > 0.97, "only edges are interpolated"
 
 
-def test_empty_mask_gives_a_clip_without_objects(tmp_path: Path) -> None:
+def test_static_clips_of_an_empty_mask_have_no_object(tmp_path: Path) -> None:
     source = static_source(tmp_path, np.zeros((32, 48), np.uint8))
     clip = ClipMixture([MixtureEntry(source)], seed=0, total_samples=1)[0]
     assert not clip.valid_objects.any()
@@ -199,7 +194,7 @@ def test_empty_mask_gives_a_clip_without_objects(tmp_path: Path) -> None:
     assert not clip.label_maps.any()
 
 
-def test_large_images_are_averaged_not_skipped_through(tmp_path: Path) -> None:
+def test_static_clips_average_large_images(tmp_path: Path) -> None:
     image = np.zeros((320, 480, 3), np.uint8)
     image[::2] = 255  # any resampling without averaging keeps black and white lines
     source = static_source(tmp_path, np.full((320, 480), 1, np.uint8), augmentation=STILL)
@@ -208,7 +203,7 @@ def test_large_images_are_averaged_not_skipped_through(tmp_path: Path) -> None:
     assert np.abs(drawn.images[0].astype(int) - 127).max() <= 3
 
 
-def test_corrupt_files_are_named(tmp_path: Path) -> None:
+def test_static_clips_name_corrupt_files(tmp_path: Path) -> None:
     source = static_source(tmp_path, labels_with((1, 12)))
     (tmp_path / "mask0.png").write_bytes(b"\x89PNG")
     with pytest.raises(InputError, match=r"mask0\.png cannot be read"):
@@ -225,14 +220,15 @@ def test_corrupt_files_are_named(tmp_path: Path) -> None:
         lambda: PasteSettings(labelled=-0.1),
         lambda: AffineRange(shear=90),
         lambda: ClipSettings(frames=1),
+        lambda: ClipSettings(size=(50, 64)),
     ],
 )
-def test_settings_out_of_range_are_refused(make: object) -> None:
+def test_clip_settings_refuse_values_out_of_range(make: object) -> None:
     with pytest.raises(InputError, match=r"training clip setting '.*' is .*; expected"):
         make()  # type: ignore[operator]
 
 
-def test_real_images(shared_data: Path) -> None:
+def test_static_clips_of_real_images(shared_data: Path) -> None:
     salient = static_images(shared_data / "static" / "ecssd")
     several = static_images(shared_data / "static" / "davis2017-first-frames")
     assert len(salient) == 1000

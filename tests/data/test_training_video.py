@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmn.data.clips import (
-    ClipMixture,
-    ClipSettings,
-    MixtureEntry,
-    SkipCurriculum,
-    SyntheticClips,
-    VideoClips,
-    open_training_videos,
-)
-from scmn.data.clips.curriculum import choose_frames
-from scmn.data.clips.targets import choose_targets
+from scmn.data.clips.clip import ClipSettings, choose_targets
+from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
+from scmn.data.clips.mixture import ClipMixture, MixtureEntry
+from scmn.data.clips.sources import DataSettings, open_source
+from scmn.data.clips.static_clips import StaticAugmentation
+from scmn.data.clips.synthetic_clips import SyntheticClips
+from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
+from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError
@@ -57,13 +54,13 @@ def frame_indices(source: str) -> list[int]:
         (1.0, 5, 1),
     ],
 )
-def test_curriculum_at_its_borders(progress: float, davis: int, youtube: int) -> None:
+def test_curriculum_at_its_boundaries(progress: float, davis: int, youtube: int) -> None:
     curriculum = SkipCurriculum()
     assert curriculum.maximum_skip(progress) == davis
     assert curriculum.maximum_skip(progress, frame_interval=5) == youtube
 
 
-def test_skip_never_falls_below_a_step_unless_it_is_none() -> None:
+def test_curriculum_skip_is_at_least_one_annotated_frame_unless_0() -> None:
     assert SkipCurriculum(((0.0, 3),)).maximum_skip(0.5, frame_interval=5) == 1
     assert SkipCurriculum(((0.0, 0),)).maximum_skip(0.5, frame_interval=5) == 0
 
@@ -72,13 +69,13 @@ def test_skip_never_falls_below_a_step_unless_it_is_none() -> None:
     "steps",
     [(), ((0.1, 5),), ((0.0, 5), (0.5, 10), (0.5, 15)), ((0.0, 5), (1.0, 10)), ((0.0, -1),)],
 )
-def test_malformed_curriculum_is_refused(steps: tuple[tuple[float, int], ...]) -> None:
+def test_curriculum_refuses_malformed_steps(steps: tuple[tuple[float, int], ...]) -> None:
     with pytest.raises(InputError, match="'curriculum'"):
         SkipCurriculum(steps)
 
 
 @given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 30), st.integers(0, 2**32))
-def test_frames_are_in_order_and_near_enough(
+def test_choose_frames_is_ordered_and_within_the_skip(
     length: int, frames: int, maximum_skip: int, seed: int
 ) -> None:
     chosen = choose_frames(length, frames=frames, maximum_skip=maximum_skip, rng=rng(seed))
@@ -93,7 +90,7 @@ def test_frames_are_in_order_and_near_enough(
         assert chosen == [*range(length), *[length - 1] * (frames - length)]
 
 
-def test_every_skip_and_start_comes_up() -> None:
+def test_choose_frames_draws_every_skip_and_start() -> None:
     random = rng()
     drawn = [choose_frames(40, frames=3, maximum_skip=5, rng=random) for _ in range(2000)]
     assert {chosen[0] for chosen in drawn} == set(range(36))
@@ -103,7 +100,7 @@ def test_every_skip_and_start_comes_up() -> None:
 # Clips.
 
 
-def test_without_augmentation_the_clip_is_the_frames(tmp_path: Path) -> None:
+def test_video_clips_without_augmentation_are_the_frames(tmp_path: Path) -> None:
     maps = [labels_with((7, 5 + number)) for number in range(5)]
     sequence = video(tmp_path / "dog", maps, step=2)
     clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
@@ -115,7 +112,7 @@ def test_without_augmentation_the_clip_is_the_frames(tmp_path: Path) -> None:
         np.testing.assert_array_equal(labels, maps[index // 2] == 7)
 
 
-def test_time_runs_backwards_half_of_the_time(tmp_path: Path) -> None:
+def test_video_clips_reverse_time_as_often_as_set(tmp_path: Path) -> None:
     sequence = video(tmp_path / "dog", [labels_with((1, 9))] * 8)
     counts = {}
     for reverse in (0.0, 0.5, 1.0):
@@ -130,7 +127,7 @@ def test_time_runs_backwards_half_of_the_time(tmp_path: Path) -> None:
     assert 10 <= counts[0.5] <= 30
 
 
-def test_frames_are_drawn_anew_until_the_first_holds_an_object(tmp_path: Path) -> None:
+def test_video_clips_redraw_until_the_first_frame_has_an_object(tmp_path: Path) -> None:
     empty, full = labels_with(), labels_with((4, 9))
     sequence = video(tmp_path / "dog", [empty, full, full, empty, empty, full, full, full])
     settings = dataclasses.replace(SETTINGS, redraws=40)
@@ -146,7 +143,7 @@ def test_frames_are_drawn_anew_until_the_first_holds_an_object(tmp_path: Path) -
     assert starts == {1, 2, 5}
 
 
-def test_sequences_of_empty_and_tiny_masks_survive(tmp_path: Path) -> None:
+def test_video_clips_accept_empty_and_tiny_masks(tmp_path: Path) -> None:
     tiny = labels_with((9, 1), (3, 2))
     empty_video = video(tmp_path / "empty", [labels_with()] * 4)
     tiny_video = video(tmp_path / "tiny", [tiny] * 4)
@@ -160,7 +157,7 @@ def test_sequences_of_empty_and_tiny_masks_survive(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn.labels[0], tiny == 3)
 
 
-def test_only_objects_of_the_first_frame_are_targets(tmp_path: Path) -> None:
+def test_video_clips_targets_are_objects_of_the_first_frame(tmp_path: Path) -> None:
     maps = [labels_with((2, 9)), labels_with((2, 9), (5, 9)), labels_with((5, 9), (255, 3))]
     sequence = video(tmp_path / "dog", maps)
     clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
@@ -170,7 +167,7 @@ def test_only_objects_of_the_first_frame_are_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn.labels[2], np.where(maps[2] == 255, 255, 0))
 
 
-def test_objects_are_chosen_among_those_large_enough() -> None:
+def test_choose_targets_takes_objects_of_the_minimum_area() -> None:
     labels = labels_with((1, 8), (2, 8), (3, 8), (4, 1))
     settings = ClipSettings(size=(32, 48), max_objects=2, minimum_area=0.01)
     random = rng()
@@ -178,7 +175,7 @@ def test_objects_are_chosen_among_those_large_enough() -> None:
     assert chosen == {(1, 2), (1, 3), (2, 3)}
 
 
-def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+def test_video_clips_refuse_frames_of_two_sizes(tmp_path: Path) -> None:
     sequence = video(tmp_path / "dog", [labels_with((1, 9))] * 3)
     write_label_map(sequence.annotation_paths[1], labels_with((1, 9), size=(40, 40)))
     clips = VideoClips([sequence], name="a", settings=SETTINGS, augmentation=UNCHANGED)
@@ -186,7 +183,7 @@ def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
         clips.draw(0, rng=rng(), progress=0.0)
 
 
-def test_no_video_and_no_label_map_are_refused(tmp_path: Path) -> None:
+def test_video_clips_refuse_no_video_and_no_label_map(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'a' has no video"):
         VideoClips([], name="a", settings=SETTINGS)
     sequence = dataclasses.replace(video(tmp_path / "dog", [labels_with()]), annotation_paths={})
@@ -197,22 +194,45 @@ def test_no_video_and_no_label_map_are_refused(tmp_path: Path) -> None:
 # Data sets.
 
 
-def test_data_sets_by_name(tmp_path: Path) -> None:
+def test_open_dataset_finds_training_videos(tmp_path: Path) -> None:
     frames, masks = tmp_path / "train" / "JPEGImages", tmp_path / "train" / "Annotations"
     add_frames(frames / "cat", numbered(3, step=5))
     for name in numbered(3, step=5):
         add_mask(masks / "cat" / f"{name}.png", 1)
     for name in ("youtube-vos-2019-train", "mose-train"):
-        sequences = open_training_videos(name, tmp_path)
+        sequences = open_dataset(name, tmp_path).sequences
         assert [sorted(sequence.annotation_paths) for sequence in sequences] == [[0, 1, 2]]
     with pytest.raises(InputError, match="did you mean 'mose-train'"):
-        open_training_videos("mose-trian", tmp_path)
+        open_dataset("mose-trian", tmp_path)
 
 
-def test_real_videos(shared_data: Path) -> None:
+def test_open_source_takes_the_frame_interval_from_the_kind(tmp_path: Path) -> None:
+    for name in ("JPEGImages", "Annotations"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    video(tmp_path / "train/JPEGImages/cat", [labels_with((1, 9))] * 3, step=5)
+    masks = tmp_path / "train/JPEGImages/cat/masks"
+    masks.rename(tmp_path / "train/Annotations/cat")
+    for interval, expected in ((None, 5), (2, 2)):
+        data = DataSettings("youtube-vos-2019-train", str(tmp_path), frame_interval=interval)
+        source = open_source("youtube", data, SETTINGS, seed=0, where="data.youtube")
+        assert isinstance(source, VideoClips)
+        assert source.frame_interval == expected
+    assert DataSettings("davis2017-train").frame_interval == 1
+
+
+def test_open_source_refuses_the_augmentation_of_the_other_kind(tmp_path: Path) -> None:
+    videos = DataSettings("mose-train", str(tmp_path), still_augmentation=StaticAugmentation())
+    with pytest.raises(InputError, match=r"data\.a\.still_augmentation does not apply to videos"):
+        open_source("a", videos, SETTINGS, seed=0, where="data.a")
+    stills = DataSettings("static", str(tmp_path), video_augmentation=VideoAugmentation())
+    with pytest.raises(InputError, match="video_augmentation does not apply to still images"):
+        open_source("a", stills, SETTINGS, seed=0, where="data.a")
+
+
+def test_video_clips_of_real_videos(shared_data: Path) -> None:
     settings = ClipSettings(size=(96, 96))
-    davis = open_training_videos("davis2016-train", shared_data / "davis2016-train-288p")
-    youtube = open_training_videos("youtube-vos-2019-train", shared_data / "youtubevos-sparse")
+    davis = open_dataset("davis2016-train", shared_data / "davis2016-train-288p").sequences
+    youtube = open_dataset("youtube-vos-2019-train", shared_data / "youtubevos-sparse").sequences
     assert len(davis) == 30
     assert len(youtube) == 11
     entries = [
@@ -230,7 +250,7 @@ def test_real_videos(shared_data: Path) -> None:
 SYNTHETIC = SyntheticSettings(size=(32, 48), frames=6, objects=(1, 2), minimum_area=0.02)
 
 
-def test_synthetic_clips_do_not_depend_on_what_is_kept() -> None:
+def test_synthetic_clips_are_independent_of_kept_scenes() -> None:
     sources = [
         SyntheticClips(SYNTHETIC, seed=1, scenes=3, settings=SETTINGS, kept_scenes=kept)
         for kept in (1, 3)
@@ -242,7 +262,7 @@ def test_synthetic_clips_do_not_depend_on_what_is_kept() -> None:
         np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_endless_synthetic_clips_show_new_scenes() -> None:
+def test_synthetic_clips_endless_show_new_scenes() -> None:
     source = SyntheticClips(SYNTHETIC, seed=1, scenes=2, settings=SETTINGS, endless=True)
     mixture = ClipMixture([MixtureEntry(source)], seed=0, total_samples=6)
     names = {mixture[number].source.split(",")[0] for number in range(6)}

@@ -9,16 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scmn.data.clips import (
-    AffineRange,
-    ClipColours,
-    ClipSettings,
-    PasteSettings,
-    StaticAugmentation,
-    StaticClips,
-    StaticImage,
-    VideoAugmentation,
-)
+from scmn.data.clips.appearance import ClipColours
+from scmn.data.clips.clip import ClipSettings
+from scmn.data.clips.pasting import PasteSettings
+from scmn.data.clips.random_geometry import AffineRange
+from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
+from scmn.data.clips.static_images import StaticImage
+from scmn.data.clips.video_clips import VideoAugmentation
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
 
@@ -30,7 +27,7 @@ STILL = StaticAugmentation(
     motion=AffineRange(),
     spline=0.0,
     colours=ClipColours(),
-    paste=PasteSettings(most=0),
+    paste=PasteSettings(max_count=0),
 )
 """No augmentation at all: an image of the crop's size comes out unchanged."""
 

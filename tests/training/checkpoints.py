@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from scmn.networks.base import ModelDescription
-from scmn.training.checkpoint import Checkpoint
+from scmn.training.checkpoint import Checkpoint, random_state
 from scmn.training.checkpoint_folder import CheckpointFolder
-from scmn.training.random_state import random_state
 
 CPU = torch.device("cpu")
 

@@ -37,7 +37,7 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_short, empty])
-def test_damage_is_reported_with_the_newest_good_checkpoint(
+def test_load_last_reports_damage_and_the_newest_good_checkpoint(
     folder: CheckpointFolder, damage: Callable[[Path], None]
 ) -> None:
     for iteration in (1, 2):
@@ -56,12 +56,12 @@ def test_damage_is_reported_with_the_newest_good_checkpoint(
         folder.load_last()
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_read_checkpoint_refuses_other_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found"):
         read_checkpoint(tmp_path / "none.pt")
     weights = tmp_path / "weights.pt"
     torch.save({"model": {"a": torch.ones(1)}}, weights)
-    with pytest.raises(InputError, match="no training checkpoint"):
+    with pytest.raises(InputError, match="not a training checkpoint"):
         read_checkpoint(weights)
     torch.save({"format": "scmn-checkpoint", "path": tmp_path}, weights)
     with pytest.raises(InputError, match="refused"):
@@ -71,19 +71,19 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_checkpoint(weights)
 
 
-def test_what_would_not_load_again_is_not_written(folder: CheckpointFolder) -> None:
+def test_save_refuses_content_that_could_not_be_read_again(folder: CheckpointFolder) -> None:
     with pytest.raises(TypeError, match=r"checkpoint\['best'\] is a numpy.float64"):
         folder.save(checkpoint(best=np.float64(0.5)))
     assert not folder.last.exists()
 
 
 class Killed(BaseException):
-    """Ends the writing at a chosen point."""
+    """Interrupts writing at a chosen point."""
 
 
 @pytest.mark.parametrize("call", [0, 1, 2])
 @pytest.mark.parametrize("function", ["fsync", "link", "replace"])
-def test_whatever_stops_the_writing_every_name_is_a_whole_file(
+def test_save_interrupted_anywhere_leaves_only_complete_files(
     folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, function: str, call: int
 ) -> None:
     folder.save(checkpoint(1), best=True)
@@ -123,7 +123,7 @@ folder.save(second)
 """
 
 
-def test_a_killed_process_leaves_the_old_checkpoint(folder: CheckpointFolder) -> None:
+def test_save_killed_while_writing_keeps_the_old_checkpoint(folder: CheckpointFolder) -> None:
     folder.save(checkpoint(1))
     result = subprocess.run(
         [sys.executable, "-c", KILLED_WHILE_WRITING, str(folder.folder)],
@@ -139,7 +139,7 @@ def test_a_killed_process_leaves_the_old_checkpoint(folder: CheckpointFolder) ->
     assert names(folder) == ["iteration-00000001.pt", "last.pt"]
 
 
-def test_a_full_disk_is_one_line_and_the_old_checkpoint_survives(
+def test_save_on_a_full_disk_keeps_the_old_checkpoint(
     folder: CheckpointFolder,
 ) -> None:
     folder.save(checkpoint(1))
@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_line_and_the_old_checkpoint_survives(
     assert read_checkpoint(folder.last).iteration == 1
 
 
-def test_an_unwritable_folder_is_known_before_the_first_step(tmp_path: Path) -> None:
+def test_prepare_reports_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = CheckpointFolder(tmp_path / "file" / "run")
     for attempt in (folder.prepare, lambda: folder.save(checkpoint())):

@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back, which are kept, and exact continuation."""
+"""Checkpoints: content, which are kept, and exact resuming."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ from torch.optim import Optimizer
 from scmn import InputError, build_model
 from scmn.networks.base import MemoryNetwork
 from scmn.training.averaging import WeightAverage
-from scmn.training.checkpoint import Checkpoint, read_checkpoint
+from scmn.training.checkpoint import (
+    Checkpoint,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    seed_everything,
+)
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.optimizer import build_optimizer, restore_optimizer
-from scmn.training.random_state import random_state, restore_random_state, seed_everything
 from scmn.training.settings import AveragingSettings, OptimizerSettings
 from scmn.weights.files import read_weights
 from tests.conftest import build_small
 from tests.training.checkpoints import CPU, checkpoint, names
 
 
-def test_everything_comes_back(folder: CheckpointFolder) -> None:
+def test_checkpoint_round_trips(folder: CheckpointFolder) -> None:
     saved = checkpoint(
         7,
         best=0.5,
@@ -44,7 +49,7 @@ def test_everything_comes_back(folder: CheckpointFolder) -> None:
     assert set(content) >= {"model", "optimizer", "ema", "rng", "config", "sample_number"}
 
 
-def test_the_newest_and_the_best_are_kept(folder: CheckpointFolder) -> None:
+def test_checkpoint_folder_keeps_the_newest_and_the_best(folder: CheckpointFolder) -> None:
     assert folder.load_last() is None
     for iteration in (10, 20, 30, 40):
         folder.save(checkpoint(iteration), best=iteration == 20)
@@ -53,14 +58,14 @@ def test_the_newest_and_the_best_are_kept(folder: CheckpointFolder) -> None:
     last = folder.load_last()
     assert last is not None
     assert last.iteration == 40
-    folder.save(checkpoint(35))  # taken up again at an earlier point
+    folder.save(checkpoint(35))  # resumed from an earlier point
     assert names(folder)[1:3] == ["iteration-00000035.pt", "iteration-00000040.pt"]
     last = folder.load_last()
     assert last is not None
     assert last.iteration == 35
 
 
-def test_no_numbered_checkpoints_if_none_are_wanted(tmp_path: Path) -> None:
+def test_checkpoint_folder_with_keep_0_writes_no_numbered_checkpoints(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=0)
     folder.save(checkpoint())
     assert names(folder) == ["last.pt"]
@@ -68,7 +73,7 @@ def test_no_numbered_checkpoints_if_none_are_wanted(tmp_path: Path) -> None:
         CheckpointFolder(tmp_path, keep=-1)
 
 
-def test_names_are_copies_where_there_are_no_hard_links(
+def test_checkpoint_folder_copies_without_hard_links(
     folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*_: object) -> None:
@@ -93,7 +98,7 @@ def noisy_step(network: nn.Module, optimizer: Optimizer) -> None:
     optimizer.step()
 
 
-def test_a_run_continues_bit_for_bit(folder: CheckpointFolder) -> None:
+def test_checkpoint_resumes_bit_for_bit(folder: CheckpointFolder) -> None:
     settings = OptimizerSettings("adamw", learning_rate=0.1, weight_decay=0.1)
 
     def start(seed: int) -> tuple[nn.Module, Optimizer, WeightAverage]:
@@ -145,7 +150,7 @@ def network_checkpoint(network: MemoryNetwork) -> Checkpoint:
     return checkpoint(model=network.state_dict(), description=network.description)
 
 
-def test_a_checkpoint_is_a_file_of_weights(
+def test_checkpoint_is_a_weights_file(
     network: MemoryNetwork, network_checkpoint: Checkpoint, folder: CheckpointFolder
 ) -> None:
     last = folder.save(network_checkpoint)

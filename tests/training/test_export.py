@@ -1,4 +1,4 @@
-"""scripts/export_weights.py: a checkpoint becomes a file for release."""
+"""scripts/export_weights.py: conversion of checkpoints to weights files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def saved(network: MemoryNetwork) -> Checkpoint:
     )
 
 
-def test_the_average_is_exported_unless_it_is_not_wanted(
+def test_export_writes_the_average_by_default(
     export: Callable[[Sequence[str]], None],
     network: MemoryNetwork,
     saved: Checkpoint,
@@ -67,7 +67,7 @@ def test_the_average_is_exported_unless_it_is_not_wanted(
     loaded = build_model("stcn", weights=out)
     assert loaded.description == network.description
     assert torch.equal(loaded.state_dict()["decoder.predict.weight"], own + 1)
-    # What is loaded from the checkpoint itself is the same: it is what was validated.
+    # The checkpoint itself loads the average too, which is what was validated.
     assert torch.equal(
         build_model("stcn", weights=last).state_dict()["decoder.predict.weight"], own + 1
     )
@@ -78,7 +78,7 @@ def test_the_average_is_exported_unless_it_is_not_wanted(
     assert out.stat().st_size < 0.55 * full_size
 
 
-def test_values_beyond_half_precision_are_refused(
+def test_export_refuses_values_beyond_half_precision(
     export: Callable[[Sequence[str]], None], saved: Checkpoint, tmp_path: Path
 ) -> None:
     state = dict(saved.model)
@@ -90,7 +90,7 @@ def test_values_beyond_half_precision_are_refused(
     assert not out.exists()
 
 
-def test_a_mistake_is_one_line_and_status_2(
+def test_export_reports_mistakes_in_one_line(
     export: Callable[[Sequence[str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing, out = tmp_path / "none.pt", tmp_path / "out.safetensors"

@@ -1,4 +1,4 @@
-"""Signals end a run between two steps; a second one ends it at once."""
+"""Signals: the first stops a run after its step, the second immediately."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def run(name: str, times: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_first_signal_only_sets_a_flag(name: str) -> None:
+def test_interruption_first_signal_sets_a_flag(name: str) -> None:
     result = run(name, "once")
     assert result.stdout.splitlines() == [f"finishing the step True {name}", "after True"]
     assert result.returncode == -signal.SIGTERM  # the handler is the usual one again
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_second_signal_interrupts(name: str) -> None:
+def test_interruption_second_signal_raises(name: str) -> None:
     result = run(name, "twice")
     assert "KeyboardInterrupt" in result.stderr
     assert result.returncode != 0
     assert "never here" not in result.stdout
 
 
-def test_handlers_come_back_after_an_error() -> None:
+def test_interruption_restores_handlers_after_an_error() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     interruption = Interruption()
     with contextlib.suppress(ZeroDivisionError), interruption:
@@ -67,7 +67,7 @@ def test_handlers_come_back_after_an_error() -> None:
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_other_threads_cannot_catch_signals() -> None:
+def test_interruption_refuses_other_threads() -> None:
     errors: list[BaseException] = []
 
     def attempt() -> None:

@@ -1,4 +1,4 @@
-"""Loss terms against plain formulas, and what must not count."""
+"""Loss terms against plain formulas; ignored pixels and absent objects."""
 
 from __future__ import annotations
 
@@ -12,27 +12,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scmn import InputError
-from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import ObjectMaps, Segmentation
-from scmn.training.absent_objects import leave_out_absent
 from scmn.training.losses import (
     VideoLoss,
     bootstrap_fraction,
     cross_entropy,
-    lovasz_softmax,
-    mask_absent,
-    soft_dice,
     soft_iou,
+    training_iou,
 )
-from scmn.training.metrics import training_iou
 from scmn.training.settings import BootstrapSettings, LossSettings
 from tests.conftest import build_small
 
-ALL_TERMS = LossSettings(lovasz=0.5, soft_iou=0.25, soft_dice=0.125, auxiliary=0.5)
+ALL_TERMS = LossSettings(soft_iou=0.25, auxiliary=0.5)
 
 
-def aggregate(object_logits: Tensor) -> tuple[Tensor, Tensor]:
-    return soft_aggregation(torch.sigmoid(object_logits.squeeze(2)))
+def aggregate(object_logits: Tensor, valid_objects: Tensor) -> tuple[Tensor, Tensor]:
+    return build_small("stcn").aggregate(object_logits, valid_objects)
 
 
 def batch(*, clips: int = 2, objects: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -44,13 +39,16 @@ def batch(*, clips: int = 2, objects: int = 2, seed: int = 0) -> tuple[Tensor, T
     return logits, labels
 
 
-def segmented(object_logits: Tensor, coarse: Tensor | None = None) -> Segmentation:
-    probabilities, logits = aggregate(object_logits)
+def segmented(
+    object_logits: Tensor, coarse: Tensor | None = None, valid: Tensor | None = None
+) -> Segmentation:
+    valid = all_valid(object_logits) if valid is None else valid
+    probabilities, logits = aggregate(object_logits, valid)
     return Segmentation(probabilities, logits, ObjectMaps(object_logits, coarse))
 
 
-def all_valid(labels: Tensor, objects: int = 2) -> Tensor:
-    return torch.ones(labels.shape[0], objects, dtype=torch.bool)
+def all_valid(maps: Tensor, objects: int = 2) -> Tensor:
+    return torch.ones(maps.shape[0], objects, dtype=torch.bool)
 
 
 def pixels_of(logits: Tensor, labels: Tensor) -> list[tuple[Tensor, int]]:
@@ -62,7 +60,7 @@ def pixels_of(logits: Tensor, labels: Tensor) -> list[tuple[Tensor, int]]:
 @pytest.mark.parametrize("hardest", [1.0, 0.5, 0.15, 1e-6])
 def test_cross_entropy_is_the_mean_of_the_hardest_pixels(hardest: float) -> None:
     own, labels = batch()
-    logits = aggregate(own)[1]
+    logits = segmented(own).logits
     labels[1, 1:4] = 255  # the clips have different numbers of pixels that count
     for clip, value in enumerate(cross_entropy(logits, labels, hardest=hardest)):
         losses = sorted(
@@ -76,7 +74,7 @@ def test_cross_entropy_is_the_mean_of_the_hardest_pixels(hardest: float) -> None
         assert value.item() == pytest.approx(sum(losses[:count]) / count, rel=1e-4)
 
 
-def test_bootstrap_share_at_the_borders_of_its_schedule() -> None:
+def test_bootstrap_fraction_at_its_boundaries() -> None:
     stcn = BootstrapSettings()
     shares = [bootstrap_fraction(i, stcn) for i in (0, 20_000, 20_001, 45_000, 70_000, 10**6)]
     assert shares[:2] == [1.0, 1.0]
@@ -88,72 +86,43 @@ def test_bootstrap_share_at_the_borders_of_its_schedule() -> None:
     assert [bootstrap_fraction(i, at_once) for i in (5, 6)] == [1.0, 0.3]
 
 
-def test_region_terms_equal_the_plain_formulas() -> None:
+def test_soft_iou_equals_the_plain_formula() -> None:
     own, labels = batch()
     labels[0][labels[0] == 2] = 0  # a class that clip 0 does not show
-    probabilities = aggregate(own)[0]
+    probabilities = segmented(own).probabilities
     for clip in range(2):
         pixels = pixels_of(probabilities[clip], labels[clip])
-        iou, dice, lovasz = [], [], []
+        losses = []
         for number in range(3):
             p = [pixel[number].item() for pixel, _ in pixels]
             t = [float(label == number) for _, label in pixels]
-            if not sum(t):
-                continue
-            both = sum(a * b for a, b in zip(p, t, strict=True))
-            iou.append(1 - both / (sum(p) + sum(t) - both))
-            dice.append(1 - 2 * both / (sum(p) + sum(t)))
-            lovasz.append(plain_lovasz(p, t))
-        for loss, expected in ((soft_iou, iou), (soft_dice, dice), (lovasz_softmax, lovasz)):
-            value = loss(probabilities, labels)[clip].item()
-            assert value == pytest.approx(sum(expected) / len(expected), rel=1e-4), loss
+            if sum(t):
+                both = sum(a * b for a, b in zip(p, t, strict=True))
+                losses.append(1 - both / (sum(p) + sum(t) - both))
+        value = soft_iou(probabilities, labels)[clip].item()
+        assert value == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
-def plain_lovasz(p: list[float], t: list[float]) -> float:
-    """Lovász extension by its definition: Jaccard loss of growing sets of the worst errors."""
-    errors = [abs(a - b) for a, b in zip(p, t, strict=True)]
-    order = sorted(range(len(errors)), key=lambda i: -errors[i])
-    value, before, wrong = 0.0, 0.0, set()
-    for i in order:
-        wrong.add(i)
-        predicted = {j for j in range(len(t)) if (t[j] == 1) != (j in wrong)}
-        target = {j for j in range(len(t)) if t[j] == 1}
-        jaccard = 1 - len(predicted & target) / len(predicted | target)
-        value += errors[i] * (jaccard - before)
-        before = jaccard
-    return value
-
-
-def test_lovasz_of_a_hard_prediction_is_its_jaccard_loss() -> None:
-    _, labels = batch(seed=1)
-    wrong = labels.roll(1, dims=2)
-    hard = torch.stack([wrong == c for c in range(3)], dim=1).float()
-    expected = soft_iou(hard, labels)
-    assert lovasz_softmax(hard, labels).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
-
-
-def test_parts_sum_to_the_total_over_frames_and_clips() -> None:
+def test_video_loss_parts_sum_to_the_total() -> None:
     own, labels = batch()
     coarse, _ = batch(seed=3)
     frames = [segmented(own, coarse), segmented(coarse, own)]
     loss = VideoLoss(ALL_TERMS, aggregate)
     terms = loss(frames, [labels, labels], all_valid(labels), 0)
     assert set(terms.parts) == {
-        prefix + name
-        for prefix in ("", "auxiliary_")
-        for name in ("cross_entropy", "lovasz", "soft_iou", "soft_dice")
+        prefix + name for prefix in ("", "auxiliary_") for name in ("cross_entropy", "soft_iou")
     }
     assert terms.total.item() == pytest.approx(sum(v.item() for v in terms.parts.values()))
     assert terms.total.item() == pytest.approx(terms.per_clip.mean().item())
     alone = [loss([frame], [labels], all_valid(labels), 0) for frame in frames]
     assert terms.total.item() == pytest.approx(sum(a.total.item() for a in alone))
     # The frames are each other's map before refinement, at half weight.
-    assert terms.parts["auxiliary_lovasz"].item() == pytest.approx(
-        0.5 * terms.parts["lovasz"].item()
+    assert terms.parts["auxiliary_soft_iou"].item() == pytest.approx(
+        0.5 * terms.parts["soft_iou"].item()
     )
 
 
-def test_bootstrap_follows_the_iteration() -> None:
+def test_video_loss_bootstrap_follows_the_iteration() -> None:
     own, labels = batch()
     frames = [segmented(own)]
     loss = VideoLoss(LossSettings(bootstrap=BootstrapSettings(10, 20, 0.2)), aggregate)
@@ -165,13 +134,11 @@ def test_bootstrap_follows_the_iteration() -> None:
 
 
 @pytest.mark.parametrize("iteration", [0, 100])
-def test_frames_that_are_all_void_have_loss_and_gradient_zero(iteration: int) -> None:
+def test_video_loss_is_zero_for_void_frames(iteration: int) -> None:
     own, labels = batch()
     labels[1] = 255
     own.requires_grad_()
-    settings = LossSettings(
-        lovasz=1, soft_iou=1, soft_dice=1, bootstrap=BootstrapSettings(10, 20, 0.2)
-    )
+    settings = LossSettings(soft_iou=1, bootstrap=BootstrapSettings(10, 20, 0.2))
     terms = VideoLoss(settings, aggregate)(
         [segmented(own, own)], [labels], all_valid(labels), iteration
     )
@@ -183,7 +150,7 @@ def test_frames_that_are_all_void_have_loss_and_gradient_zero(iteration: int) ->
     assert torch.isfinite(own.grad).all()
 
 
-def test_ignored_pixels_change_nothing() -> None:
+def test_video_loss_ignores_void_pixels() -> None:
     own, labels = batch()
     loss = VideoLoss(ALL_TERMS, aggregate)
     before = loss([segmented(own, own)], [labels], all_valid(labels), 0).total
@@ -193,7 +160,7 @@ def test_ignored_pixels_change_nothing() -> None:
     assert before.item() == pytest.approx(after.item(), rel=1e-6)
 
 
-def test_an_absent_object_takes_no_part() -> None:
+def test_video_loss_is_unaffected_by_absent_objects() -> None:
     """Loss, probabilities and gradients are those of the clip without the empty channel."""
     own, labels = batch(objects=3)
     labels[labels == 3] = 0
@@ -202,7 +169,7 @@ def test_an_absent_object_takes_no_part() -> None:
     results = []
     for logits, objects in ((own, valid), (own[:, :2], valid[:, :2])):
         logits = logits.clone().requires_grad_()
-        frame = leave_out_absent(segmented(logits, 0.5 * logits), objects, aggregate)
+        frame = segmented(logits, 0.5 * logits, objects)
         total = loss([frame], [labels], objects, 0).total
         total.backward()
         assert logits.grad is not None
@@ -215,35 +182,36 @@ def test_an_absent_object_takes_no_part() -> None:
     assert torch.allclose(probabilities[:, :3], fewer, atol=1e-6)
 
 
-def test_leaving_out_nobody_changes_nothing() -> None:
+def test_segment_without_absent_objects_is_unchanged_by_valid_objects() -> None:
     network = build_small("scmn")
     image, masks = torch.rand(1, 3, 32, 32), torch.rand(1, 2, 32, 32)
     query = network.encode_query(image)
     memory = network.encode_memory(image, masks, query)
     before = network.segment(query, memory, masks)
     valid = torch.ones(1, 2, dtype=torch.bool)
-    after = leave_out_absent(before, valid, network.aggregate)
+    after = network.segment(query, memory, masks, valid_objects=valid)
     assert torch.equal(after.probabilities, before.probabilities)
     assert torch.equal(after.logits, before.logits)
-    one = leave_out_absent(before, torch.tensor([[False, True]]), network.aggregate)
+    one = network.segment(query, memory, masks, valid_objects=torch.tensor([[False, True]]))
     assert not one.probabilities[:, 1].any()
     assert torch.isfinite(one.probabilities).all()
 
 
-def test_a_target_that_names_an_absent_object_is_noticed() -> None:
+def test_video_loss_is_infinite_for_a_target_of_an_absent_object() -> None:
     own, labels = batch()
     valid = torch.tensor([[True, False], [True, True]])
-    terms = VideoLoss(LossSettings(), aggregate)([segmented(own)], [labels], valid, 0)
+    frame = segmented(own, valid=valid)
+    terms = VideoLoss(LossSettings(), aggregate)([frame], [labels], valid, 0)
     assert torch.isinf(terms.per_clip[0])
     assert torch.isfinite(terms.per_clip[1])
 
 
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.0, 1.0, 100.0]))
 @settings(max_examples=20, deadline=None)
-def test_losses_and_gradients_are_finite(seed: int, scale: float) -> None:
+def test_video_loss_and_gradients_are_finite(seed: int, scale: float) -> None:
     own, labels = batch(seed=seed)
     own = (scale * own).requires_grad_()
-    config = LossSettings(lovasz=1, soft_iou=1, soft_dice=1, bootstrap=BootstrapSettings(0, 10))
+    config = LossSettings(soft_iou=1, bootstrap=BootstrapSettings(0, 10))
     terms = VideoLoss(config, aggregate)([segmented(own, own)], [labels], all_valid(labels), 5)
     terms.total.backward()
     assert own.grad is not None
@@ -255,22 +223,17 @@ def test_losses_and_gradients_are_finite(seed: int, scale: float) -> None:
     ("wrong", "message"),
     [
         (LossSettings(cross_entropy=0), "all loss weights are 0"),
-        (LossSettings(lovasz=-1), "loss.lovasz"),
+        (LossSettings(soft_iou=-1), "loss.soft_iou"),
         (LossSettings(bootstrap=BootstrapSettings(fraction=0)), "fraction"),
         (LossSettings(bootstrap=BootstrapSettings(start=9, end=8)), "start <= end"),
     ],
 )
-def test_impossible_settings_are_refused(wrong: LossSettings, message: str) -> None:
+def test_video_loss_refuses_invalid_settings(wrong: LossSettings, message: str) -> None:
     with pytest.raises(InputError, match=message):
         VideoLoss(wrong, aggregate)
 
 
-def test_maps_of_other_objects_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not belong"):
-        mask_absent(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, dtype=torch.bool))
-
-
-def test_training_iou_counts_valid_objects_that_the_target_shows() -> None:
+def test_training_iou_counts_the_objects_in_the_target() -> None:
     labels = torch.zeros(1, 4, 4, dtype=torch.long)
     labels[0, :2] = 1  # eight pixels
     labels[0, 3, 0] = 255
@@ -278,10 +241,10 @@ def test_training_iou_counts_valid_objects_that_the_target_shows() -> None:
     own[0, 0, 0, :, :2] = 9.0  # of these eight pixels four are right and one is ignored
     own[0, 2] = 20.0  # not valid: would win everywhere
     valid = torch.tensor([[True, True, False]])
-    frame = leave_out_absent(segmented(own), valid, aggregate)
-    result = training_iou([frame, frame], [labels, labels], valid)
+    frame = segmented(own, valid=valid)
+    result = training_iou([frame, frame], [labels, labels])
     assert result.objects == 2  # object 1 in two frames; object 2 is not shown
     assert result.mean.item() == pytest.approx(4 / (4 + 4 + 3))
-    nothing = training_iou([frame], [torch.full_like(labels, 255)], valid)
+    nothing = training_iou([frame], [torch.full_like(labels, 255)])
     assert nothing.objects == 0
     assert torch.isnan(nothing.mean)

@@ -1,4 +1,4 @@
-"""Schedules at their borders, parameter groups, clipping, averaging."""
+"""Schedules at their boundaries, parameters of the optimizer, clipping, averaging."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ from tests.conftest import build_small
 SCHEDULES = {
     "fixed": ScheduleSettings("fixed"),
     "step": ScheduleSettings("step", milestones=[60, 80]),
-    "poly": ScheduleSettings("poly", final=0.01),
     "cosine": ScheduleSettings("cosine", final=0.01),
     "one_cycle": ScheduleSettings("one_cycle", final=0.01),
 }
@@ -50,19 +49,18 @@ def factors(settings: ScheduleSettings, *iterations: int) -> list[float]:
     [
         ("fixed", (0, 50, 99), (1, 1, 1)),
         ("step", (0, 59, 60, 79, 80, 99), (1, 1, 0.1, 0.1, 0.01, 0.01)),
-        ("poly", (0, 50, 100), (1, 0.01 + 0.99 * 0.5**0.9, 0.01)),
         ("cosine", (0, 25, 50, 100), (1, 0.01 + 0.99 * (1 + 2**-0.5) / 2, 0.505, 0.01)),
         ("one_cycle", (0, 15, 30, 65, 100), (0.04, 0.52, 1, 0.505, 0.01)),
     ],
 )
-def test_schedules_at_their_borders(
+def test_learning_rate_factor_at_the_boundaries(
     name: str, iterations: tuple[int, ...], expected: tuple[float, ...]
 ) -> None:
     assert factors(SCHEDULES[name], *iterations) == pytest.approx(list(expected))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_warm_up_rises_linearly_to_the_schedule(name: str) -> None:
+def test_learning_rate_factor_warms_up_linearly(name: str) -> None:
     warm = replace(SCHEDULES[name], warm_up=4)
     first = factors(SCHEDULES[name], 0)[0]
     rising = [first * share for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
@@ -76,7 +74,9 @@ def test_warm_up_rises_linearly_to_the_schedule(name: str) -> None:
     iteration=st.integers(0, 300),
     rise=st.floats(0, 1),
 )
-def test_factors_lie_in_0_to_1(name: str, warm_up: int, iteration: int, rise: float) -> None:
+def test_learning_rate_factor_is_between_0_and_1(
+    name: str, warm_up: int, iteration: int, rise: float
+) -> None:
     settings = replace(SCHEDULES[name], warm_up=warm_up, rise=rise)
     assert 0 < factors(settings, iteration)[0] <= 1
 
@@ -88,10 +88,10 @@ def test_factors_lie_in_0_to_1(name: str, warm_up: int, iteration: int, rise: fl
         (ScheduleSettings(warm_up=100), "the stage has 100 iterations"),
         (ScheduleSettings("step"), "milestones"),
         (ScheduleSettings("step", milestones=[5, 5]), "milestones"),
-        (ScheduleSettings("poly", final=2), "schedule.final"),
+        (ScheduleSettings("cosine", final=2), "schedule.final"),
     ],
 )
-def test_impossible_schedules_are_refused(settings: ScheduleSettings, message: str) -> None:
+def test_check_schedule_refuses_invalid_settings(settings: ScheduleSettings, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_schedule(settings, total=100)
 
@@ -100,44 +100,31 @@ def test_impossible_schedules_are_refused(settings: ScheduleSettings, message: s
     "kind",
     [BootstrapSettings, LossSettings, ScheduleSettings, OptimizerSettings, AveragingSettings],
 )
-def test_settings_are_structured_configurations(kind: type) -> None:
+def test_settings_can_be_read_by_omegaconf(kind: type) -> None:
     assert OmegaConf.to_object(OmegaConf.structured(kind)) == kind()
 
 
-def test_a_configuration_can_switch_bootstrapping_on() -> None:
+def test_loss_settings_bootstrap_is_optional() -> None:
     config = OmegaConf.structured(LossSettings)
     merged = OmegaConf.merge(config, {"bootstrap": {"start": 5}})
     assert OmegaConf.to_object(merged).bootstrap.end == 70_000
 
 
-def test_every_parameter_is_in_one_group_and_the_backbone_has_its_rate() -> None:
+def test_build_optimizer_takes_every_parameter_once_with_the_trunks_last() -> None:
     network = build_small("scmn")
-    settings = OptimizerSettings(
-        "adamw",
-        learning_rate=0.1,
-        backbone_factor=0.5,
-        weight_decay=0.2,
-        decay_norms_and_biases=False,
-    )
-    optimizer = build_optimizer(network, settings)
-    groups = {group["name"]: group for group in optimizer.param_groups}
-    assert set(groups) == {"network", "network, not decayed", "backbone", "backbone, not decayed"}
-    grouped = [id(p) for group in groups.values() for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in network.parameters())
-    where = {id(p): name for name, group in groups.items() for p in group["params"]}
-    trunk = network.query_encoder.trunk
-    assert where[id(trunk.conv1.weight)] == "backbone"
-    assert where[id(trunk.bn1.weight)] == "backbone, not decayed"
-    assert where[id(network.decoder.predict.weight)] == "network"
-    assert where[id(network.decoder.predict.bias)] == "network, not decayed"
-    assert [groups[n]["lr"] for n in ("network", "backbone")] == pytest.approx([0.1, 0.05])
-    assert [g["weight_decay"] for n, g in groups.items() if "not" in n] == [0, 0]
-    set_learning_rate(optimizer, 0.5)
-    set_learning_rate(optimizer, 0.1)
-    assert groups["backbone"]["lr"] == pytest.approx(0.005)
+    optimizer = build_optimizer(network, OptimizerSettings("adamw", 0.1, weight_decay=0.2))
+    (group,) = optimizer.param_groups
+    taken = [id(parameter) for parameter in group["params"]]
+    assert sorted(taken) == sorted(id(parameter) for parameter in network.parameters())
+    trunks = [network.query_encoder.trunk, network.memory_encoder.trunk]
+    last = {id(parameter) for trunk in trunks for parameter in trunk.parameters()}
+    assert set(taken[-len(last) :]) == last
+    assert (group["lr"], group["weight_decay"]) == (0.1, 0.2)
+    set_learning_rate(optimizer, 0.05)
+    assert group["lr"] == 0.05
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_build_optimizer_leaves_out_frozen_parameters() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].requires_grad_(False)
     (group,) = build_optimizer(network, OptimizerSettings()).param_groups
@@ -147,7 +134,7 @@ def test_frozen_parameters_are_left_out() -> None:
         build_optimizer(network, OptimizerSettings())
 
 
-def test_restored_moments_take_the_configured_rates() -> None:
+def test_restore_optimizer_keeps_the_configured_rates() -> None:
     network = nn.Linear(3, 2)
     optimizer = build_optimizer(network, OptimizerSettings(learning_rate=0.1))
     network(torch.ones(1, 3)).sum().backward()
@@ -156,13 +143,31 @@ def test_restored_moments_take_the_configured_rates() -> None:
     other = build_optimizer(network, OptimizerSettings(learning_rate=0.2, weight_decay=0.3))
     restore_optimizer(other, state)
     group = other.param_groups[0]
-    assert (group["lr"], group["initial_lr"], group["weight_decay"]) == (0.2, 0.2, 0.3)
+    assert (group["lr"], group["weight_decay"]) == (0.2, 0.3)
     assert torch.equal(
         other.state[network.weight]["exp_avg"], optimizer.state[network.weight]["exp_avg"]
     )
-    exempt = OptimizerSettings(decay_norms_and_biases=False)
-    with pytest.raises(InputError, match="parameter groups 'network' of 2, this configuration"):
-        restore_optimizer(build_optimizer(network, exempt), state)
+    deeper = build_optimizer(nn.Sequential(network, nn.Linear(2, 2)), OptimizerSettings())
+    with pytest.raises(InputError, match="has 2 parameters, this configuration 4"):
+        restore_optimizer(deeper, state)
+
+
+def test_restore_optimizer_joins_the_groups_of_earlier_versions() -> None:
+    network = nn.Linear(3, 2)
+    optimizer = build_optimizer(network, OptimizerSettings(learning_rate=0.1))
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    (group,) = state["param_groups"]
+    state["param_groups"] = [
+        {**group, "name": name, "params": [number]}
+        for number, name in enumerate(("network", "backbone"))
+    ]
+    other = build_optimizer(network, OptimizerSettings(learning_rate=0.1))
+    restore_optimizer(other, state)
+    for parameter in network.parameters():
+        ours, theirs = other.state[parameter], optimizer.state[parameter]
+        assert torch.equal(ours["exp_avg"], theirs["exp_avg"])
 
 
 @pytest.mark.parametrize(
@@ -175,13 +180,15 @@ def test_restored_moments_take_the_configured_rates() -> None:
         (OptimizerSettings(clip_gradient_norm=0), "clip_gradient_norm"),
     ],
 )
-def test_impossible_optimizers_are_refused(settings: OptimizerSettings, message: str) -> None:
+def test_build_optimizer_refuses_invalid_settings(
+    settings: OptimizerSettings, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         build_optimizer(nn.Linear(1, 1), settings)
 
 
 @pytest.mark.parametrize(("maximum", "after"), [(None, 5.0), (10.0, 5.0), (1.0, 1.0)])
-def test_clipping_returns_the_norm_and_limits_it(maximum: float | None, after: float) -> None:
+def test_clip_gradients_returns_and_limits_the_norm(maximum: float | None, after: float) -> None:
     parameters = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0]), torch.tensor([4.0])
     assert clip_gradients(parameters, maximum).item() == pytest.approx(5.0)
@@ -189,7 +196,7 @@ def test_clipping_returns_the_norm_and_limits_it(maximum: float | None, after: f
     assert norm == pytest.approx(after, rel=1e-4)
 
 
-def test_the_average_follows_its_formula_beside_the_weights() -> None:
+def test_weight_average_follows_its_formula() -> None:
     network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
     weight = network[0].weight
     weight.data.fill_(0.0)

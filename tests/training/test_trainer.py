@@ -1,4 +1,4 @@
-"""Whole runs on tiny data: resume, signals, processes, accumulation, stages, what goes wrong."""
+"""Complete runs on tiny data: resuming, signals, processes, accumulation, stages, mistakes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
-def test_two_stages_of_every_network(name: str, davis: Path, tmp_path: Path) -> None:
+def test_train_runs_two_stages_of_every_network(name: str, davis: Path, tmp_path: Path) -> None:
     outcome = train(config(tmp_path, davis, name=name), tmp_path / "run")
     assert outcome.finished
     assert outcome.iteration == 8
@@ -93,11 +93,11 @@ def test_two_stages_of_every_network(name: str, davis: Path, tmp_path: Path) -> 
 
 
 class Killed(BaseException):
-    """Stands for a kill -9: nothing is written on the way out."""
+    """Simulates kill -9: nothing is written on the way out."""
 
 
 @pytest.mark.parametrize("killed_at", [1, 3, 5, 7])
-def test_resume_after_a_kill_is_bit_for_bit(
+def test_train_resumes_after_a_kill_bit_for_bit(
     killed_at: int, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config(tmp_path, davis)
@@ -120,7 +120,7 @@ def test_resume_after_a_kill_is_bit_for_bit(
     assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 
-def test_workers_do_not_change_what_is_learnt(davis: Path, tmp_path: Path) -> None:
+def test_train_is_independent_of_the_number_of_workers(davis: Path, tmp_path: Path) -> None:
     train(config(tmp_path, davis), tmp_path / "none", stage="main")
     train(config(tmp_path, davis, "training.workers=2"), tmp_path / "two", stage="main")
     assert equal(weights(tmp_path / "two"), weights(tmp_path / "none"))
@@ -130,7 +130,7 @@ def launch(arguments: list[object], *, torchrun: int = 0) -> subprocess.Popen[st
     start = [sys.executable]
     if torchrun:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"]
-    # As many threads as the runs in this process have: another number rounds otherwise.
+    # As many threads as the runs in this process: another number rounds differently.
     threads = "1" if torchrun else str(torch.get_num_threads())
     return subprocess.Popen(
         [*start, "train.py", *map(str, arguments)],
@@ -144,7 +144,7 @@ def launch(arguments: list[object], *, torchrun: int = 0) -> subprocess.Popen[st
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_program_goes_on_bit_for_bit(
+def test_train_program_resumes_bit_for_bit(
     number: signal.Signals, davis: Path, tmp_path: Path
 ) -> None:
     iterations = 40
@@ -173,18 +173,20 @@ def test_a_stopped_program_goes_on_bit_for_bit(
 
 SAME_FOR_ANY_SPLIT = [
     "training.stages.main.batch_size=4",
-    # Learning norms would normalise each part of the batch by itself.
+    # Batch statistics would differ between the parts of the batch.
     "training.norm=frozen",
-    # Some gradients are zero but for rounding (a bias of memory keys cancels in the softmax): Adam
-    # would blow the rounding up to whole steps.
+    # Some gradients are zero up to rounding (a bias of memory keys cancels in the softmax), which
+    # Adam would amplify to full steps.
     "training.stages.main.optimizer.epsilon=1.0e-3",
-    # With seed 0 an activation of the second step is zero but for rounding, and ReLU passes its
+    # With seed 0 an activation of the second step is zero up to rounding, and ReLU passes its
     # gradient in one run only. (In float64 the runs of seed 0 agree to 1e-15.)
     "training.seed=4",
 ]
 
 
-def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Path) -> None:
+def test_train_with_two_processes_equals_one_with_the_whole_batch(
+    davis: Path, tmp_path: Path
+) -> None:
     path = config_file(tmp_path, davis)
     overrides = [*SAME_FOR_ANY_SPLIT, "training.stages.main.iterations=5"]
     train(load_config(path, overrides), tmp_path / "one", stage="main")
@@ -197,7 +199,9 @@ def test_two_processes_equal_one_with_twice_the_batch(davis: Path, tmp_path: Pat
         torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
 
 
-def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path) -> None:
+def test_train_with_accumulated_gradients_equals_the_whole_batch(
+    davis: Path, tmp_path: Path
+) -> None:
     train(config(tmp_path, davis, *SAME_FOR_ANY_SPLIT), tmp_path / "whole", stage="main")
     parts = [*SAME_FOR_ANY_SPLIT, "training.stages.main.clips_per_pass=1"]
     train(config(tmp_path, davis, *parts), tmp_path / "parts", stage="main")
@@ -206,7 +210,7 @@ def test_accumulated_gradients_equal_the_whole_batch(davis: Path, tmp_path: Path
         torch.testing.assert_close(accumulated[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
 
 
-def test_a_finished_run_is_left_as_it_is(davis: Path, tmp_path: Path) -> None:
+def test_train_leaves_a_finished_run_unchanged(davis: Path, tmp_path: Path) -> None:
     settings = config(tmp_path, davis)
     train(settings, tmp_path / "run")
     before = (tmp_path / "run/last.pt").stat().st_mtime_ns
@@ -214,7 +218,7 @@ def test_a_finished_run_is_left_as_it_is(davis: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run/last.pt").stat().st_mtime_ns == before
 
 
-def test_another_configuration_does_not_resume(davis: Path, tmp_path: Path) -> None:
+def test_train_refuses_to_resume_another_configuration(davis: Path, tmp_path: Path) -> None:
     train(config(tmp_path, davis), tmp_path / "run")
     other = config(tmp_path, davis, "training.stages.main.optimizer.learning_rate=1.0e-4")
     with pytest.raises(InputError, match=r"main\.optimizer\.learning_rate: 0\.001 -> 0\.0001"):
@@ -223,17 +227,17 @@ def test_another_configuration_does_not_resume(davis: Path, tmp_path: Path) -> N
     assert train(harmless, tmp_path / "run").finished
 
 
-def test_one_stage_from_the_weights_of_another_run(davis: Path, tmp_path: Path) -> None:
+def test_train_starts_a_stage_from_the_weights_of_another_run(davis: Path, tmp_path: Path) -> None:
     settings = config(tmp_path, davis)
     train(settings, tmp_path / "first", stage="pretrain")
     start = tmp_path / "first/last.pt"
     outcome = train(settings, tmp_path / "second", stage="main", weights=start)
     assert outcome.iteration == 4
-    with pytest.raises(InputError, match="is of stage 'pretrain', not of 'main'"):
+    with pytest.raises(InputError, match="is of stage 'pretrain', not 'main'"):
         train(settings, tmp_path / "third", stage="main", resume=start)
 
 
-def test_validation_keeps_the_best(davis: Path, tmp_path: Path) -> None:
+def test_train_keeps_the_best_validated_checkpoint(davis: Path, tmp_path: Path) -> None:
     settings = config(
         tmp_path,
         davis,
@@ -249,13 +253,13 @@ def test_validation_keeps_the_best(davis: Path, tmp_path: Path) -> None:
     assert 0 <= best.best <= 1
     assert best.iteration in (2, 4)
     assert best.averaged_weights is not None
-    # Validation looks on: what is learnt is the same without it.
+    # Validation does not affect training.
     quiet = config(tmp_path, davis, "training.averaging.enabled=true")
     train(quiet, tmp_path / "quiet", stage="main")
     assert equal(weights(tmp_path / "run"), weights(tmp_path / "quiet"))
 
 
-def test_a_loss_that_is_not_finite_names_its_samples(davis: Path, tmp_path: Path) -> None:
+def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Path) -> None:
     settings = config(
         tmp_path,
         davis,
@@ -270,20 +274,22 @@ def test_a_loss_that_is_not_finite_names_its_samples(davis: Path, tmp_path: Path
     ("overrides", "message"),
     [
         (["training.stages.main.batch_size=3", "training.stages.main.clips_per_pass=2"], "passes"),
-        (["training.stages.main.clip.size=[50,64]"], "multiples of 16"),
         (["training.stages.main.data.videos.root=/none"], "/none"),
-        (["training.stages.main.data.videos.kind=davis"], "unknown training data set"),
-        (["training.stages.main.data.videos.augmentation.flop=1"], "'flip'"),
+        (["training.stages.main.data.videos.kind=davis"], "unknown data set"),
+        (
+            ["training.stages.main.data.videos.still_augmentation.flip=1"],
+            "does not apply to videos",
+        ),
         (["training.stages.main.data.videos.exclude=[nothing]"], "no sequence 'nothing'"),
         (["training.stages.main.schedule.name=cosin"], "cosine"),
         (["training.norm=frosen"], "frozen"),
-        (["training.stages.main=null"], "no stage 'main'; there are: pretrain"),
+        (["training.stages.main=null"], "no stage 'main'; the stages are: pretrain"),
         (["training.precision=fp8"], "precision"),
         (["training.validation.every=5"], "needs dataset and root"),
         (["training.stages.main.iterations=0"], "at least 1"),
     ],
 )
-def test_mistakes_get_one_line(
+def test_train_reports_mistakes_in_one_line(
     overrides: list[str], message: str, davis: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
@@ -291,9 +297,29 @@ def test_mistakes_get_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_stage_and_unwritable_folder(davis: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.videos.root=/none", "/none"),
+        ("schedule.name=cosin", "cosine"),
+        ("optimizer.name=adan", "adam"),
+        ("loss.cross_entropy=0", "loss weights"),
+        ("batch_size=0", "batch_size 0"),
+    ],
+)
+def test_train_checks_the_last_stage_before_the_first_step(
+    override: str, message: str, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Stage, "step")
+    with pytest.raises(InputError, match=message):
+        train(config(tmp_path, davis, f"training.stages.main.{override}"), tmp_path / "run")
+
+
+def test_train_reports_an_unknown_stage_and_an_unwritable_folder(
+    davis: Path, tmp_path: Path
+) -> None:
     settings = config(tmp_path, davis)
-    with pytest.raises(InputError, match="no stage 'mian'; there are: pretrain, main"):
+    with pytest.raises(InputError, match="no stage 'mian'; the stages are: pretrain, main"):
         train(settings, tmp_path / "run", stage="mian")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write checkpoints"):

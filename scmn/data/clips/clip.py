@@ -1,18 +1,13 @@
-"""What training is fed with: one clip, a batch of clips, and the settings that both obey.
-
-T frames, N object places (fixed, so that clips of one and of three objects make one batch), H, W
-pixels of the crop.
-"""
+"""A training clip before it becomes tensors: settings, frames, and the choice of targets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, TypeVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from scmn.data.masks import VOID
 from scmn.errors import InputError
@@ -20,27 +15,29 @@ from scmn.errors import InputError
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What every clip of a stage has in common.
+    """What all clips of a training stage have in common.
 
     Raises InputError for a value out of its range.
     """
 
     frames: int = 3
+    """Frames of a clip (STM and STCN: 3)."""
     size: tuple[int, int] = (384, 384)
-    """Height, width of the crop in pixels."""
+    """Height, width of the crop in pixels, multiples of 16 (STM and STCN: 384)."""
     max_objects: int = 3
-    """Places for objects; a clip with more of them keeps a random choice."""
+    """Object channels; of a clip with more objects a random choice is kept (STM: 3)."""
     minimum_area: float = 0.0005
     """An object smaller than this share of the crop in the first frame is a target only if no
     other is larger."""
     redraws: int = 5
-    """How often frames and crop are drawn anew because the first frame shows no such object."""
+    """How often frames and crop are redrawn because the first frame shows no such object (STCN:
+    5)."""
 
     def __post_init__(self) -> None:
         if self.frames < 2:
             refuse_setting("frames", self.frames, "at least 2")
-        if len(self.size) != 2 or min(self.size) < 16:
-            refuse_setting("size", self.size, "height and width of at least 16 pixels")
+        if len(self.size) != 2 or any(side < 16 or side % 16 for side in self.size):
+            refuse_setting("size", self.size, "height and width in multiples of 16 pixels")
         if not 1 <= self.max_objects <= 254:
             refuse_setting("max_objects", self.max_objects, "a number from 1 to 254")
         if not 0 <= self.minimum_area <= 1:
@@ -54,7 +51,7 @@ class ClipSettings:
         return max(1, round(self.minimum_area * self.size[0] * self.size[1]))
 
 
-def refuse_setting(name: str, value: object, expected: str) -> None:
+def refuse_setting(name: str, value: object, expected: str) -> NoReturn:
     """Raise the InputError for a setting of training clips that is out of its range."""
     raise InputError(f"training clip setting '{name}' is {value!r}; expected {expected}")
 
@@ -73,95 +70,65 @@ class DrawnClip:
     """Data set, item and frames, for messages."""
 
 
-@dataclass(frozen=True)
-class TrainingClip:
-    """One training sample."""
-
-    frames: Tensor
-    """float32 (T, 3, H, W), RGB in [0, 1]."""
-    masks: Tensor
-    """uint8 (T, N, H, W), 0 or 1; places without an object are 0 everywhere."""
-    valid_objects: Tensor
-    """bool (N,): which places hold an object; the objects come first. All are False in the rare
-    clip whose first frame shows none after all redraws."""
-    label_maps: Tensor
-    """int64 (T, H, W): 0 background, 1..N the place + 1, 255 void (the losses' ignore index)."""
-    source: str
-    """Data set, item and frames, for messages."""
-    number: int
-    """The sample number."""
-
-
-@dataclass(frozen=True)
-class ClipBatch:
-    """Training clips stacked: every tensor of :class:`TrainingClip` with B in front."""
-
-    frames: Tensor
-    masks: Tensor
-    valid_objects: Tensor
-    label_maps: Tensor
-    sources: tuple[str, ...]
-    numbers: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
-        """Return the batch with its tensors on ``device``."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> ClipBatch:
-        """Return the batch in page-locked memory; the DataLoader calls this."""
-        return self._mapped(Tensor.pin_memory)
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> ClipBatch:
-        return replace(
-            self,
-            frames=change(self.frames),
-            masks=change(self.masks),
-            valid_objects=change(self.valid_objects),
-            label_maps=change(self.label_maps),
-        )
-
-
-def assemble_clip(drawn: DrawnClip, *, max_objects: int, number: int) -> TrainingClip:
-    """Turn a drawn clip into tensors with ``max_objects`` places."""
-    labels = np.stack(drawn.labels)
-    places = np.arange(1, max_objects + 1, dtype=np.uint8)
-    masks = labels[:, None] == places[:, None, None]
-    return TrainingClip(
-        frames=torch.from_numpy(_channels_first(drawn.images)),
-        masks=torch.from_numpy(masks.view(np.uint8)),
-        valid_objects=torch.arange(max_objects) < drawn.objects,
-        label_maps=torch.from_numpy(labels.astype(np.int64)),
-        source=drawn.source,
-        number=number,
-    )
-
-
-def _channels_first(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return float32 (T, 3, H, W) in [0, 1]."""
-    frames = np.empty((len(images), 3, *images[0].shape[:2]), np.float32)
-    for frame, image in zip(frames, images, strict=True):
-        for plane, channel in zip(frame, cv2.split(image), strict=True):
-            np.multiply(channel, np.float32(1 / 255), out=plane)
-    return frames
-
-
-def collate_clips(clips: Sequence[TrainingClip]) -> ClipBatch:
-    """Stack clips of one size to a batch."""
-    return ClipBatch(
-        frames=torch.stack([clip.frames for clip in clips]),
-        masks=torch.stack([clip.masks for clip in clips]),
-        valid_objects=torch.stack([clip.valid_objects for clip in clips]),
-        label_maps=torch.stack([clip.label_maps for clip in clips]),
-        sources=tuple(clip.source for clip in clips),
-        numbers=tuple(clip.number for clip in clips),
-    )
-
-
 def object_areas(labels: np.ndarray) -> dict[int, int]:
-    """Return id -> pixels of the objects in a label map, uint8 (H, W)."""
-    # OpenCV counts bytes as bytes; np.bincount widens every one of them first, 20 times slower.
+    """Return id -> number of pixels of the objects in a label map, uint8 (H, W)."""
+    # np.bincount converts to int64 first and takes 20 times as long.
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[:VOID]
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
+
+
+class Attempt(Protocol):
+    """Frames and geometry of a clip whose images have not been read yet."""
+
+    @property
+    def first_labels(self) -> np.ndarray:
+        """The label map of the first frame after augmentation, uint8 (H, W)."""
+        ...
+
+
+AttemptT = TypeVar("AttemptT", bound=Attempt)
+
+
+def first_with_object(attempts: Iterable[AttemptT], settings: ClipSettings) -> AttemptT:
+    """Return the first attempt whose first frame holds an object of the minimum area.
+
+    If none of ``1 + settings.redraws`` attempts does, return the one with the largest object: empty
+    and tiny first masks never stop training.
+    """
+    best: AttemptT | None = None
+    best_area = -1
+    for redraw, attempt in enumerate(attempts):
+        area = max(object_areas(attempt.first_labels).values(), default=0)
+        if area > best_area:
+            best, best_area = attempt, area
+        if area >= settings.minimum_pixels or redraw == settings.redraws:
+            break
+    assert best is not None, "there is at least one attempt"
+    return best
+
+
+def choose_targets(
+    first_labels: np.ndarray, settings: ClipSettings, rng: np.random.Generator
+) -> tuple[int, ...]:
+    """Return the ids of the targets, ascending: at most ``max_objects`` of the first frame.
+
+    If all objects are below the minimum area, only the largest is chosen.
+    """
+    areas = object_areas(first_labels)
+    large = [label for label, area in areas.items() if area >= settings.minimum_pixels]
+    if not large and areas:
+        large = [max(areas, key=lambda label: areas[label])]
+    if len(large) > settings.max_objects:
+        large = rng.choice(large, settings.max_objects, replace=False).tolist()
+    return tuple(sorted(large))
+
+
+def number_targets(labels: np.ndarray, targets: Sequence[int]) -> np.ndarray:
+    """Return the label map with the targets numbered 1..K, void kept, and the rest background.
+
+    Objects that appear after the first frame are therefore background, as in STCN.
+    """
+    table = np.zeros(256, np.uint8)
+    table[list(targets)] = np.arange(1, len(targets) + 1)
+    table[VOID] = VOID
+    return cv2.LUT(labels, table)

@@ -23,13 +23,13 @@ from scmn.errors import InputError
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An image file with the outlines of its objects; see :class:`LabelledImage`."""
+    """An image file and the outlines of its objects; a :class:`LabelledImage`."""
 
     image_path: Path
     annotation_file: Path
     outlines: bytes
-    """JSON of [is a crowd, segmentation] for each instance, the largest first: two objects of
-    Python for an image, where the parsed file has thousands, which every worker would copy."""
+    """JSON of [is a crowd, segmentation] for each instance, the largest first. In bytes, because
+    the parsed file has thousands of Python objects per image, which every worker would copy."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class CocoImage:
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return image and label map; where instances overlap the smaller is in front.
 
-        Ids are 1..254 from the largest instance down; crowds are void where no instance is.
+        Ids are 1..254 from the largest instance down; crowds without an instance on top are void.
         """
         image = read_image(self.image_path)
         labels = np.zeros(image.shape[:2], np.uint8)
@@ -52,7 +52,7 @@ class CocoImage:
         return image, labels
 
     def _mask(self, segmentation: Any, size: tuple[int, ...]) -> np.ndarray:
-        """Return bool (H, W) of polygons, or of a run-length encoding with counts or a string."""
+        """Decode polygons, or a run-length encoding of either kind, to bool (H, W)."""
         coco = _pycocotools_mask()
         height, width = size
         try:
@@ -69,7 +69,7 @@ class CocoImage:
             ) from error
         if mask.shape != tuple(size):
             raise InputError(
-                f"{self.annotation_file}: a segmentation of {self.image_path.name} is of "
+                f"{self.annotation_file}: a segmentation of {self.image_path.name} has "
                 f"{mask.shape[1]}x{mask.shape[0]} pixels but the image is {width}x{height}"
             )
         return mask

@@ -1,10 +1,11 @@
-"""How far apart the frames of a training clip are, and how that changes during training.
+"""Temporal distance between the frames of a training clip, and how it changes during training.
 
-STM and STCN begin with near frames, go on to far ones, and STCN ends with near ones.
+STM and STCN start with neighbouring frames and increase the distance; STCN ends with near ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,10 @@ from scmn.data.clips.clip import refuse_setting
 class SkipCurriculum:
     """The maximum skip as a function of progress; the default is STCN's on DAVIS.
 
-    Raises InputError for steps that do not begin at 0 or are not in order.
+    Raises InputError for steps that do not start at 0 or are not in order.
     """
 
-    steps: tuple[tuple[float, int], ...] = (
+    steps: Sequence[Sequence[float]] = (
         (0.0, 5),
         (0.1, 10),
         (0.2, 15),
@@ -27,24 +28,22 @@ class SkipCurriculum:
         (0.4, 25),
         (0.9, 5),
     )
-    """(progress from which on it holds, maximum skip in frames of the video)."""
+    """(progress from which it applies, maximum skip in frames of the video)."""
 
     def __post_init__(self) -> None:
         if any(len(step) != 2 for step in self.steps):
             refuse_setting("curriculum", self.steps, "pairs of progress and maximum skip")
-        # Lists, as YAML has them, are welcome; the dataclass stays hashable.
-        object.__setattr__(self, "steps", tuple((start, skip) for start, skip in self.steps))
         starts = [step[0] for step in self.steps]
         if not starts or starts[0] != 0 or starts[-1] >= 1 or starts != sorted(set(starts)):
-            refuse_setting("curriculum", self.steps, "progress that rises from 0 to below 1")
+            refuse_setting("curriculum", self.steps, "progress rising from 0 to below 1")
         if any(skip < 0 or skip != int(skip) for _, skip in self.steps):
             refuse_setting("curriculum", self.steps, "maximum skips of 0 or more frames")
 
     def maximum_skip(self, progress: float, *, frame_interval: int = 1) -> int:
-        """Return the maximum skip at ``progress`` in [0, 1], in steps of annotated frames.
+        """Return the maximum skip at ``progress`` in [0, 1], in annotated frames.
 
         ``frame_interval`` is the number of video frames from one annotated frame to the next (5 on
-        YouTube-VOS); a skip of at least one frame stays at least one step.
+        YouTube-VOS); a skip of at least one frame is at least one annotated frame.
         """
         skip = next(int(skip) for start, skip in reversed(self.steps) if progress >= start)
         return max(skip // frame_interval, min(skip, 1))
@@ -56,13 +55,13 @@ def choose_frames(
     """Choose ``frames`` of ``length`` annotated frames in time order (STCN's rule).
 
     With m = min(length, maximum_skip), the first is drawn from 0..length - m, each further one is
-    1..m + 1 later. Frames are held back so far that those after them still differ; only a sequence
+    1..m + 1 later. Each is limited so that the remaining ones can still differ; only a sequence
     with fewer frames than the clip repeats its last.
     """
-    most = min(length, maximum_skip)
+    limit = min(length, maximum_skip)
     chosen: list[int] = []
     for left in reversed(range(frames)):
         earliest = chosen[-1] + 1 if chosen else 0
-        drawn = earliest + int(rng.integers(0, most if chosen else length - most, endpoint=True))
+        drawn = earliest + int(rng.integers(0, limit if chosen else length - limit, endpoint=True))
         chosen.append(min(drawn, max(length - 1 - left, earliest), length - 1))
     return chosen

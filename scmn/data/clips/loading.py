@@ -13,7 +13,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from scmn.data.clips.clip import ClipBatch, TrainingClip, collate_clips, refuse_setting
+from scmn.data.clips.batch import ClipBatch, TrainingClip, collate_clips
+from scmn.data.clips.clip import refuse_setting
 from scmn.data.clips.mixture import ClipMixture
 from scmn.errors import InputError
 
@@ -21,7 +22,7 @@ from scmn.errors import InputError
 class SampleNumbers(Sampler[int]):
     """The numbers ``start + rank, start + rank + world_size, ...`` below ``stop``.
 
-    Every rank gets equally many: numbers that do not suffice for all ranks are left out.
+    All ranks get the same count: a remainder that is not enough for every rank is left out.
 
     Raises InputError for a rank or range that does not exist.
     """
@@ -43,9 +44,9 @@ class SampleNumbers(Sampler[int]):
 
 @dataclass(frozen=True)
 class _Refusal:
-    """The message of an InputError on its way out of a worker.
+    """The message of an InputError raised in a worker.
 
-    The DataLoader would raise it again with a traceback in its text.
+    The DataLoader would raise the error again with a traceback in its message.
     """
 
     message: str
@@ -75,38 +76,37 @@ def _collate(samples: Sequence[TrainingClip | _Refusal]) -> ClipBatch | _Refusal
 
 
 def _prepare_worker(worker: int) -> None:
-    """Leave threads and signals to the process that trains.
+    """Use one thread and ignore signals that are meant for the training process.
 
     Ctrl-C and a scheduler's SIGTERM reach the whole process group. The trainer finishes its step
-    and writes a checkpoint, so its workers live until it ends them itself, or is gone.
+    and writes a checkpoint, so its workers live until the trainer ends them or dies.
     """
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None and hasattr(signal, "sigwaitinfo"):
-        # Threads inherit the mask: only the one below ever sees the signal, and who sent it.
+        # Threads inherit the mask: only this thread receives the signal, and learns its sender.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_end_when_told_by, args=(parent.pid,), daemon=True).start()
+        Thread(target=_exit_on_signal_from, args=(parent.pid,), daemon=True).start()
 
 
-def _end_when_told_by(parent: int | None) -> None:
+def _exit_on_signal_from(parent: int | None) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
 
 
 class ClipLoader:
-    """The batches of one rank from sample ``start`` on; each iteration begins there again.
+    """The batches of one rank, starting at sample ``start``.
 
-    One iteration is a whole stage, over which its workers live; they end with it, also when it is
-    left by an error.
+    An iteration covers a whole stage; its workers end with it, even if it ends with an error.
 
     Batch i of rank r of R holds the samples ``start + r + R * (i * batch_size + 0, 1, ...)``: the R
-    batches of a step are ``R * batch_size`` consecutive samples. Every rank has equally many whole
-    batches.
+    batches of a step are ``R * batch_size`` consecutive samples. Every rank has the same number of
+    full batches.
 
     Raises InputError for a number out of its range, and during iteration, in one line that names
-    the file, if data cannot be read, whichever process reads it.
+    the file, if data cannot be read in this process or a worker.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ClipLoader:
         pin_memory: bool = False,
         prefetch: int = 2,
     ) -> None:
-        """``stop`` is the mixture's end unless given; ``prefetch`` batches wait per worker."""
+        """``stop`` defaults to the mixture's end; each worker prefetches ``prefetch`` batches."""
         if batch_size < 1:
             refuse_setting("batch_size", batch_size, "at least 1")
         if workers < 0:
@@ -140,7 +140,7 @@ class ClipLoader:
             drop_last=True,
             worker_init_fn=_prepare_worker,
             prefetch_factor=prefetch if workers else None,
-            # Its own generator: the loader must not draw from the one that training draws from.
+            # The loader must not draw from the global generator, which training uses.
             generator=torch.Generator().manual_seed(mixture.seed),
         )
 

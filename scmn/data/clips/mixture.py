@@ -1,7 +1,7 @@
 """A mixture of data sets as one list of samples: sample number -> clip, a pure function.
 
-Neither the number of workers nor that of ranks, nor a restart, changes what sample n is: its place
-in the data and all its random numbers come from the seed and n alone.
+Sample n does not depend on the number of workers or ranks, nor on restarts: its item and all its
+random numbers are derived from the seed and n alone.
 """
 
 from __future__ import annotations
@@ -16,18 +16,13 @@ from typing import Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from scmn.data.clips.clip import (
-    ClipSettings,
-    DrawnClip,
-    TrainingClip,
-    assemble_clip,
-    refuse_setting,
-)
+from scmn.data.clips.batch import TrainingClip, assemble_clip
+from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
 from scmn.errors import InputError
 
 
 class ClipSource(Protocol):
-    """A data set that clips are drawn from."""
+    """A data set from which clips are drawn."""
 
     @property
     def name(self) -> str: ...
@@ -50,17 +45,17 @@ class MixtureEntry:
 
     source: ClipSource
     repeat: int = 1
-    """How often each of its items comes in a pass over the mixture."""
+    """Occurrences of each item in a pass over the mixture."""
 
 
 class ClipMixture(Dataset[TrainingClip]):
     """The samples 0..total_samples - 1 of one training stage.
 
-    A pass holds every item of every entry ``repeat`` times, in an order of its own that depends on
-    the seed and the pass alone. Progress at sample n is n / total_samples.
+    A pass holds every item of every entry ``repeat`` times, in an order that depends on the seed
+    and the number of the pass alone. Progress at sample n is n / total_samples.
 
-    Raises InputError if there is no entry, a number is out of range, or the entries' settings of
-    clips differ.
+    Raises InputError if there is no entry, a number is out of range, or the entries' clip
+    settings differ.
     """
 
     def __init__(self, entries: Sequence[MixtureEntry], *, seed: int, total_samples: int) -> None:
@@ -75,8 +70,8 @@ class ClipMixture(Dataset[TrainingClip]):
                 refuse_setting(f"repeat of '{entry.source.name}'", entry.repeat, "at least 1")
             if entry.source.settings != entries[0].source.settings:
                 raise InputError(
-                    f"data sets '{entries[0].source.name}' and '{entry.source.name}' make clips "
-                    "of different settings; expected one length, size and number of objects"
+                    f"data sets '{entries[0].source.name}' and '{entry.source.name}' have "
+                    "different clip settings; expected the same frames, size and max_objects"
                 )
         self.entries = tuple(entries)
         self.settings = entries[0].source.settings
@@ -104,7 +99,7 @@ class ClipMixture(Dataset[TrainingClip]):
         return assemble_clip(drawn, max_objects=self.settings.max_objects, number=number)
 
     def item(self, number: int) -> tuple[ClipSource, int]:
-        """Return the data set, and the index in it, that sample ``number`` is drawn from."""
+        """Return the data set of sample ``number`` and its index there."""
         pass_number, place = divmod(number, self.pass_length)
         position = int(self._order(pass_number)[place])
         entry = bisect_right(self._ends, position)
@@ -116,7 +111,7 @@ class ClipMixture(Dataset[TrainingClip]):
         order = self._orders.get(pass_number)
         if order is None:
             order = self._stream("order", pass_number).permutation(self.pass_length)
-            # Samples that are drawn one after the other lie in at most two passes.
+            # Consecutive samples lie in at most two passes.
             self._orders = {n: o for n, o in self._orders.items() if n == pass_number - 1}
             self._orders[pass_number] = order
         return order

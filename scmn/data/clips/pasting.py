@@ -1,4 +1,4 @@
-"""Objects cut out of still images, moving in front of or behind what a clip shows."""
+"""Copy-paste augmentation: objects of still images move in front of or behind a clip's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from scmn.data.clips.clip import refuse_setting
-from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
+from scmn.data.clips.random_geometry import AffineRange, check_range, draw_flip
 from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import object_ids
@@ -17,45 +17,46 @@ from scmn.data.masks import object_ids
 
 @dataclass(frozen=True)
 class PasteSettings:
-    """How objects of still images join a clip.
+    """How objects of still images are pasted into a clip; the defaults are ours.
 
     Raises InputError for a value out of its range.
     """
 
-    most: int = 2
-    """At most so many in a clip."""
+    max_count: int = 2
+    """Maximum number of pasted objects in a clip (0: none)."""
     probability: float = 0.5
-    """Chance of each of them."""
+    """Probability of each of them to be pasted."""
     labelled: float = 0.5
-    """Chance to be an object of the clip; else it is an unlabelled distractor or occluder."""
+    """Probability to be a labelled object of the clip instead of an unlabelled distractor or
+    occluder."""
     look_alike: float = 0.0
-    """Chance to be a copy of one of the clip's own objects instead of one of another image: only
-    its place tells it apart."""
+    """Probability to be a copy of one of the clip's own objects instead of one from another image:
+    only its position tells it apart."""
     behind: float = 0.25
-    """Chance to be behind the objects that are there instead of in front of them."""
+    """Probability to lie behind the clip's objects instead of in front of them."""
     size: tuple[float, float] = (0.2, 0.5)
-    """Longer side of the object as a share of the crop's shorter side."""
+    """Range of the object's longer side, as a share of the crop's shorter side."""
     drift: float = 0.1
     """Largest motion from frame to frame along each axis, as a share of the crop's side."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.most <= 8:
-            refuse_setting("paste.most", self.most, "a number from 0 to 8")
+        if not 0 <= self.max_count <= 8:
+            refuse_setting("paste.max_count", self.max_count, "a number from 0 to 8")
         for name in ("probability", "labelled", "look_alike", "behind"):
             if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(f"paste.{name}", getattr(self, name), "a chance from 0 to 1")
-        check_range("paste.size", self.size, most=4.0)
+                refuse_setting(f"paste.{name}", getattr(self, name), "a probability from 0 to 1")
+        check_range("paste.size", self.size, upper=4.0)
         if not 0 <= self.drift <= 1:
             refuse_setting("paste.drift", self.drift, "a share from 0 to 1")
 
     def count(self, rng: np.random.Generator) -> int:
         """Draw how many objects are pasted into a clip."""
-        return int((rng.random(self.most) < self.probability).sum())
+        return int((rng.random(self.max_count) < self.probability).sum())
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """One object of an image, cut to its bounding box and a pixel more."""
+    """One object of an image, cropped to its bounding box plus one pixel."""
 
     image: np.ndarray
     """uint8 (h, w, 3)."""
@@ -69,29 +70,29 @@ class Cutout:
 
 @dataclass(frozen=True)
 class MovingCutout:
-    """A cutout and where it is in each frame of a clip."""
+    """A cutout and its warp into each frame of a clip."""
 
     cutout: Cutout
     warps: Sequence[Warp]
 
     def paste_labels(self, labels: np.ndarray, frame: int) -> np.ndarray:
-        """Put it into a label map in place; return where it is seen, uint8 (H, W)."""
-        seen = self.warps[frame].labels(self.cutout.mask)
+        """Paste it into a label map in place; return its visible mask, uint8 (H, W)."""
+        visible = self.warps[frame].labels(self.cutout.mask)
         if self.cutout.behind:
-            seen[labels > 0] = 0
-        labels[seen > 0] = self.cutout.label
-        return seen
+            visible[labels > 0] = 0
+        labels[visible > 0] = self.cutout.label
+        return visible
 
     def paste(self, image: np.ndarray, labels: np.ndarray, frame: int) -> None:
-        """Put it into image and label map in place, with an edge one pixel soft."""
-        seen = self.paste_labels(labels, frame)
-        left, top, width, height = cv2.boundingRect(seen)
+        """Paste it into image and label map in place, with a soft edge of one pixel."""
+        visible = self.paste_labels(labels, frame)
+        left, top, width, height = cv2.boundingRect(visible)
         if not width:
             return
         warp = self.warps[frame]
         part = (slice(top, top + height), slice(left, left + width))
         over = warp.image(reduced(self.cutout.image, warp.reduction))[part]
-        weight = cv2.blur(seen[part].astype(np.float32), (3, 3)) * seen[part]
+        weight = cv2.blur(visible[part].astype(np.float32), (3, 3)) * visible[part]
         image[part] = cv2.blendLinear(
             np.ascontiguousarray(image[part]), np.ascontiguousarray(over), 1 - weight, weight
         )
@@ -99,21 +100,21 @@ class MovingCutout:
 
 @dataclass(frozen=True)
 class Pasting:
-    """Draws the objects that join a clip, and their motion."""
+    """Draws the objects that are pasted into a clip, and their motion."""
 
     images: Sequence[LabelledImage]
-    """Where objects are cut out (none: only look-alikes are pasted)."""
+    """Images that objects are cut out of (none: only look-alikes are pasted)."""
     settings: PasteSettings
 
     def cutouts(
         self, own: LabelledImage, unused_labels: Sequence[int], rng: np.random.Generator
     ) -> list[Cutout]:
-        """Draw the objects that join a clip.
+        """Draw the objects that are pasted into a clip.
 
         Args:
-            own: what look-alikes are cut out of: the clip's image, or a frame of its video.
-            unused_labels: an object that is labelled takes one of them.
-            rng: what is drawn from.
+            own: image that look-alikes are cut out of: the clip's image, or a frame of its video.
+            unused_labels: ids for the labelled ones.
+            rng: source of random numbers.
         """
         cutouts: list[Cutout] = []
         look_alike = self.settings.look_alike
@@ -140,7 +141,7 @@ class Pasting:
         size: tuple[int, int],
         rng: np.random.Generator,
     ) -> list[MovingCutout]:
-        """Draw where each cutout is in each frame."""
+        """Draw the position of each cutout in each frame."""
         moving = []
         for cutout in cutouts:
             motions = [motion.draw(rng) for _ in range(frames)]
@@ -154,7 +155,7 @@ def _cut_out(
 ) -> Cutout | None:
     """Cut a random object out of an image; None if the image has none.
 
-    It gets ``unused_label`` if it is drawn to be labelled, else 0.
+    Its label is ``unused_label`` or, for a distractor, 0.
     """
     pixels, labels = image.read()
     label = unused_label if rng.random() < settings.labelled else 0
@@ -177,21 +178,21 @@ def _drift(
     settings: PasteSettings,
     rng: np.random.Generator,
 ) -> list[Warp]:
-    """Return one warp a frame: the cutout drifts through the crop and moves by ``motions``.
+    """Return one warp per frame: the cutout drifts through the crop and moves by ``motions``.
 
-    ``motions`` are linear maps (2, 2) about its middle.
+    ``motions`` are linear maps (2, 2) about its centre.
     """
     source_size = cutout.mask.shape
     height, width = size
     scale = rng.uniform(*settings.size) * min(size) / max(source_size)
     base = scale * draw_flip(0.5, rng)
-    place = rng.uniform(0.1, 0.9, 2)
-    way = rng.uniform(-settings.drift, settings.drift, 2)
+    start = rng.uniform(0.1, 0.9, 2)
+    velocity = rng.uniform(-settings.drift, settings.drift, 2)
     return [
         warp_about(
             motion @ base,
             source_centre=np.array([source_size[1] / 2, source_size[0] / 2]),
-            crop_centre=(place + step * way) * [width, height],
+            crop_centre=(start + step * velocity) * [width, height],
             source_size=(source_size[0], source_size[1]),
             size=size,
         )
@@ -200,7 +201,7 @@ def _drift(
 
 
 def described(source: str, cutouts: Sequence[Cutout]) -> str:
-    """Add to a clip's source where its cutouts are from."""
+    """Append the origin of the cutouts to the description of a clip's source."""
     if not cutouts:
         return source
     return f"{source} with objects of {', '.join(cutout.source for cutout in cutouts)}"

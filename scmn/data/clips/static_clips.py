@@ -11,14 +11,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scmn.data.clips.blur import MotionBlur
-from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
-from scmn.data.clips.colour import ClipColours, ColourJitter
-from scmn.data.clips.displacement import random_perspective, random_spline
-from scmn.data.clips.geometry import AffineRange, check_range, draw_flip
+from scmn.data.clips.appearance import ClipColours, ColourJitter, MotionBlur
+from scmn.data.clips.clip import (
+    ClipSettings,
+    DrawnClip,
+    choose_targets,
+    first_with_object,
+    number_targets,
+    refuse_setting,
+)
 from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
+from scmn.data.clips.random_geometry import (
+    AffineRange,
+    check_range,
+    draw_flip,
+    random_perspective,
+    random_spline,
+)
 from scmn.data.clips.static_images import LabelledImage
-from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import MAX_OBJECT_ID, object_ids
 from scmn.errors import InputError
@@ -26,28 +36,29 @@ from scmn.errors import InputError
 
 @dataclass(frozen=True)
 class StaticAugmentation:
-    """How a still image becomes a clip; the defaults are STCN's, and pasting is ours.
+    """How a still image becomes a clip; the defaults are STCN's, except for pasting, which is ours.
 
     Raises InputError for a value out of its range.
     """
 
     scale: tuple[float, float] = (0.8, 1.5)
-    """Of the whole clip; at 1 the image's shorter side fills the crop."""
+    """Range of the scale of the whole clip; at 1 the image's shorter side fills the crop."""
     flip: float = 0.5
-    """Chance that the clip is mirrored."""
+    """Probability that the clip is flipped horizontally."""
     motion: AffineRange = field(
         default_factory=lambda: AffineRange(rotation=20.0, shear=10.0, scale=(0.9, 1.1))
     )
-    """Of each frame."""
+    """Affine motion of each frame."""
     drift: float | None = None
-    """How far the crop moves from frame to frame along each axis, at most, as a share of its side
-    (None: its place is drawn anew for each frame)."""
+    """Largest motion of the crop from frame to frame along each axis, as a share of its side (null:
+    its position is redrawn for each frame)."""
     spline: float = 1 / 3
-    """Chance of each frame to be warped by a thin-plate spline."""
+    """Probability of each frame to be warped by a thin-plate spline."""
     spline_scale: float = 0.02
-    """Standard deviation of the spline's control points, share of the crop."""
+    """Standard deviation of the spline's control points, as a share of the crop's side."""
     perspective: float = 0.0
-    """Largest shift of each frame's corners by a change of perspective, share of the crop."""
+    """Largest shift of each frame's corners by a change of perspective, as a share of the crop's
+    side (0: none)."""
     colours: ClipColours = field(
         default_factory=lambda: ClipColours(
             clip=ColourJitter(0.1, 0.05, 0.05, 0.05),
@@ -66,14 +77,14 @@ class StaticAugmentation:
             refuse_setting("perspective", self.perspective, "a share from 0 to 0.4")
         for name in ("flip", "spline"):
             if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(name, getattr(self, name), "a chance from 0 to 1")
+                refuse_setting(name, getattr(self, name), "a probability from 0 to 1")
         if not 0 <= self.spline_scale <= 0.2:
             refuse_setting("spline_scale", self.spline_scale, "a share from 0 to 0.2")
 
 
 @dataclass(frozen=True)
 class _ReadImage:
-    """A still image in memory: look-alikes are cut out of it without reading the file again."""
+    """A still image in memory: look-alikes are cut out of it without rereading the file."""
 
     name: str
     image: np.ndarray
@@ -85,7 +96,7 @@ class _ReadImage:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The geometry of a clip: where its image and its cutouts are in each frame."""
+    """The geometry of a clip: the warps of its image and its cutouts into each frame."""
 
     labels: np.ndarray
     warps: Sequence[Warp]
@@ -93,7 +104,7 @@ class _Plan:
     first_labels: np.ndarray
 
     def frame(self, image: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return image and label map of a frame, before changes of colour."""
+        """Return image and label map of a frame, before photometric augmentation."""
         picture = self.warps[index].image(image)
         labels = self.warps[index].labels(self.labels)
         for cutout in self.cutouts:
@@ -102,7 +113,7 @@ class _Plan:
 
 
 class StaticClips:
-    """Clips of still images: ``draw`` makes one of them.
+    """Draws clips of still images.
 
     Raises InputError if there is no image.
     """
@@ -127,7 +138,7 @@ class StaticClips:
         return len(self.images)
 
     def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
-        """Draw a clip of image ``index``; how far training is (``progress``) changes nothing.
+        """Draw a clip of image ``index``; ``progress`` makes no difference.
 
         Raises InputError, naming the file, if an image or mask cannot be read.
         """
@@ -137,7 +148,7 @@ class StaticClips:
         own = _ReadImage(self.images[index].name, image, labels)
         cutouts = self._pasting.cutouts(own, unused, rng)
         plan = first_with_object(self._plans(labels, cutouts, rng), self.settings)
-        # The frames of a clip differ too little in scale to need reductions of their own.
+        # The frames of a clip differ too little in scale to need different reductions.
         image = reduced(image, min(warp.reduction for warp in plan.warps))
         frames = [plan.frame(image, frame) for frame in range(self.settings.frames)]
         targets = choose_targets(plan.first_labels, self.settings, rng)
@@ -152,7 +163,7 @@ class StaticClips:
     def _plans(
         self, labels: np.ndarray, cutouts: Sequence[Cutout], rng: np.random.Generator
     ) -> Iterator[_Plan]:
-        """Draw geometries for one clip, one after the other."""
+        """Yield random geometries for one clip."""
         size, frames = self.settings.size, self.settings.frames
         while True:
             warps = self._image_warps((labels.shape[0], labels.shape[1]), rng)
@@ -164,26 +175,26 @@ class StaticClips:
             yield _Plan(labels, warps, moving, first_labels)
 
     def _image_warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
-        """Draw how the clip's own image lies in each frame."""
+        """Draw the warps of the clip's own image into each frame."""
         augmentation, size = self.augmentation, self.settings.size
         fit = max(size[0] / source_size[0], size[1] / source_size[1])
         base = fit * rng.uniform(*augmentation.scale) * draw_flip(augmentation.flip, rng)
-        middle = np.array([size[1], size[0]]) / 2
-        # At scale 1 the image fills the crop; what is left over on each side is room to move.
-        room = np.maximum(fit * np.array([source_size[1], source_size[0]]) / 2 - middle, 0)
+        centre = np.array([size[1], size[0]]) / 2
+        # At scale 1 the image fills the crop; the margin on each side is room to move.
+        margin = np.maximum(fit * np.array([source_size[1], source_size[0]]) / 2 - centre, 0)
         warps: list[Warp] = []
-        place = rng.uniform(-room, room)
+        offset = rng.uniform(-margin, margin)
         for frame in range(self.settings.frames):
             if frame and augmentation.drift is None:
-                place = rng.uniform(-room, room)
+                offset = rng.uniform(-margin, margin)
             elif frame and augmentation.drift is not None:
                 step = rng.uniform(-augmentation.drift, augmentation.drift, 2) * [size[1], size[0]]
-                place = np.clip(place + step, -room, room)
+                offset = np.clip(offset + step, -margin, margin)
             warps.append(
                 warp_about(
                     augmentation.motion.draw(rng) @ base,
                     source_centre=np.array([source_size[1], source_size[0]]) / 2,
-                    crop_centre=middle + place,
+                    crop_centre=centre + offset,
                     source_size=source_size,
                     size=size,
                     displacement=self._displacement(rng),
@@ -192,7 +203,7 @@ class StaticClips:
         return warps
 
     def _displacement(self, rng: np.random.Generator) -> np.ndarray | None:
-        """Draw what a frame deviates from an affine warp; None if it does not."""
+        """Draw the deviation of a frame from an affine warp; None if there is none."""
         augmentation, size = self.augmentation, self.settings.size
         parts = []
         if rng.random() < augmentation.spline:

@@ -1,4 +1,4 @@
-"""Still images with masks: what one is, and how its mask file becomes a label map."""
+"""Still images with masks, and the conversion of mask files to label maps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
 GREY_THRESHOLD = 128
-"""From this value on, a pixel of a grey mask belongs to the object."""
+"""Pixels of a grey mask with at least this value belong to the object."""
 SMALLEST_PART = 0.002
-"""Share of the image below which a connected part is no object of its own."""
+"""A connected part below this share of the image is not counted as an object."""
 
 
 class LabelledImage(Protocol):
-    """A still image whose objects are known."""
+    """A still image with a label map."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +45,7 @@ class StaticImage:
     merge_objects: bool = False
     """Every id above 0 is the one object 1."""
     split_objects: bool = False
-    """The mask's ids are classes: each connected part is an object of its own."""
+    """The mask's ids are classes: each connected part is an object."""
 
     @property
     def name(self) -> str:
@@ -66,8 +66,8 @@ class StaticImage:
 def connected_objects(labels: np.ndarray) -> np.ndarray:
     """Return a label map, uint8 (H, W), with an id for each connected part of each class.
 
-    Ids are 1..254 from the largest part down. Parts below ``SMALLEST_PART`` of the image, which are
-    mostly what an occluder left of another part, become void.
+    Ids are 1..254 in order of decreasing area. Parts below ``SMALLEST_PART`` of the image, mostly
+    remainders of occluded parts, become void.
     """
     split = np.where(labels == VOID, np.uint8(VOID), np.uint8(0))
     parts: list[tuple[int, np.ndarray]] = []
@@ -100,8 +100,8 @@ def read_static_labels(path: Path) -> np.ndarray:
     """Read the mask of a still image as a label map, uint8 (H, W).
 
     A grey mask of a salient object (DUTS, MSRA10K; RGB with equal channels in FSS-1000) is not a
-    label map: its edge is antialiased, and it is object 1 from ``GREY_THRESHOLD`` on. Only where
-    no value is above ``MAX_GREY_ID`` are grey values ids. Palette, 1-bit and coloured files are
+    label map: its edge is antialiased, and values from ``GREY_THRESHOLD`` are object 1. Grey values
+    are ids only if none is above ``MAX_GREY_ID``. Palette, 1-bit and coloured files are
     label maps as :func:`scmn.data.masks.read_label_map` reads them.
 
     Raises InputError if the file is missing, corrupt, or neither of the two.

@@ -24,13 +24,13 @@ _JPEG = (".jpg", ".jpeg")
 def static_images(root: Path, *, split_objects: bool = False) -> tuple[StaticImage, ...]:
     """Return the images in ``root`` that have masks, in natural order of their names.
 
-    The layout is recognised: two folders (``images`` and ``masks``, ECSSD's ``ground_truth_mask``,
+    The layout is detected: two folders (``images`` and ``masks``, ECSSD's ``ground_truth_mask``,
     DUTS's ``*-Image`` and ``*-Mask``), JPEGs with PNGs side by side, in one folder or in a folder
     for each class (FSS-1000), or the endings ``_im`` and ``_gt`` (BIG, HRSOD).
 
     With ``split_objects`` masks hold classes, whose connected parts are the objects (PASCAL VOC).
 
-    Raises InputError if the folder is missing, has none of the layouts, or holds an image without
+    Raises InputError if the folder is missing, has none of these layouts, or holds an image without
     a mask or a mask without an image.
     """
     images = _labelled_images(root)
@@ -55,7 +55,7 @@ def _labelled_images(root: Path) -> tuple[StaticImage, ...]:
 
 
 def _two_folders(root: Path) -> tuple[Path, Path] | None:
-    """Return the folder of images and that of masks, if ``root`` has such."""
+    """Return the folders of images and of masks, if ``root`` has them."""
     images = root / "images"
     if images.is_dir():
         for name in _MASK_FOLDERS:

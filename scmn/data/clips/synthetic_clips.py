@@ -1,4 +1,4 @@
-"""Training clips of synthetic videos that are drawn in memory: as many as training wants."""
+"""Training clips of synthetic videos, which are rendered in memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _ENDLESS = 2**31
 
 
 class SyntheticClips:
-    """Clips of synthetic sequences ``0..scenes - 1`` of a seed, or of ever new ones.
+    """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or of endless new ones.
 
-    Composing a scene takes as long as some ten frames of it, so each process keeps the last few.
+    Composing a scene takes as long as rendering ten of its frames, so each process keeps the last
+    few.
 
     Raises InputError for a value out of its range.
     """
@@ -35,8 +36,8 @@ class SyntheticClips:
         augmentation: VideoAugmentation | None = None,
         curriculum: SkipCurriculum | None = None,
     ) -> None:
-        """``scenes`` is how many clips a pass over the data takes; with ``endless`` each of them
-        shows a new scene, else the scenes come again in each pass."""
+        """``scenes`` is the number of clips in a pass over the data. With ``endless`` each clip
+        shows a new scene; otherwise every pass shows the same scenes."""
         if scenes < 1:
             refuse_setting("scenes", scenes, "at least 1")
         self.name = name
@@ -59,7 +60,7 @@ class SyntheticClips:
         return self._scenes
 
     def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
-        """Draw a clip of scene ``index``, or of a scene of its own."""
+        """Draw a clip of scene ``index``, or of a new scene."""
         number = int(rng.integers(_ENDLESS)) if self._endless else index
         return self._clips.draw_from(self._sequence(number), rng=rng, progress=progress)
 

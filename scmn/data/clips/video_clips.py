@@ -1,4 +1,4 @@
-"""Annotated videos -> training clips: frames some way apart, augmented alike (stage 2).
+"""Annotated videos -> training clips: frames some distance apart, augmented (stage 2).
 
 Cheng et al., "Rethinking Space-Time Networks with Improved Memory Coverage for Efficient Video
 Object Segmentation" (NeurIPS 2021): the choice of frames and the magnitudes.
@@ -12,14 +12,24 @@ from typing import Protocol
 
 import numpy as np
 
-from scmn.data.clips.blur import MotionBlur
-from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
-from scmn.data.clips.colour import ClipColours, ColourJitter
+from scmn.data.clips.appearance import ClipColours, ColourJitter, MotionBlur
+from scmn.data.clips.clip import (
+    ClipSettings,
+    DrawnClip,
+    choose_targets,
+    first_with_object,
+    number_targets,
+    refuse_setting,
+)
 from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
-from scmn.data.clips.geometry import AffineRange, check_range, draw_flip, random_resized_crop
 from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
+from scmn.data.clips.random_geometry import (
+    AffineRange,
+    check_range,
+    draw_flip,
+    random_resized_crop,
+)
 from scmn.data.clips.static_images import LabelledImage
-from scmn.data.clips.targets import choose_targets, first_with_object, number_targets
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import MAX_OBJECT_ID
 from scmn.data.sequences import VideoSequence
@@ -27,7 +37,7 @@ from scmn.errors import InputError
 
 
 class AnnotatedVideo(Protocol):
-    """What a clip needs of a video: ``VideoSequence`` and ``SyntheticSequence`` have it."""
+    """A video to draw clips from: a ``VideoSequence`` or a ``SyntheticSequence``."""
 
     @property
     def name(self) -> str: ...
@@ -47,15 +57,15 @@ class VideoAugmentation:
     """
 
     crop_area: tuple[float, float] = (0.36, 1.0)
-    """Share of the frame that the clip shows."""
+    """Range of the crop's area, as a share of the frame's."""
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    """Its width / height, relative to that of the crop."""
+    """Range of the crop's width / height before it is resized, relative to the clip's."""
     flip: float = 0.5
-    """Chance that the clip is mirrored."""
+    """Probability that the clip is flipped horizontally."""
     reverse: float = 0.5
-    """Chance that time runs backwards."""
+    """Probability that the clip is played backwards."""
     motion: AffineRange = field(default_factory=lambda: AffineRange(rotation=15.0, shear=10.0))
-    """Of each frame, about the middle of the crop."""
+    """Affine motion of each frame, about the centre of the crop."""
     colours: ClipColours = field(
         default_factory=lambda: ClipColours(
             clip=ColourJitter(0.1, 0.03, 0.03),
@@ -65,14 +75,14 @@ class VideoAugmentation:
     )
     blur: MotionBlur = field(default_factory=MotionBlur)
     paste: PasteSettings = field(default_factory=PasteSettings)
-    """Objects of still images that join the clip, where ``VideoClips`` is given such images."""
+    """How objects of still images are pasted in, where there are such images (``paste_from``)."""
 
     def __post_init__(self) -> None:
-        check_range("crop_area", self.crop_area, most=1.0)
+        check_range("crop_area", self.crop_area, upper=1.0)
         check_range("crop_aspect", self.crop_aspect)
         for name in ("flip", "reverse"):
             if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(name, getattr(self, name), "a chance from 0 to 1")
+                refuse_setting(name, getattr(self, name), "a probability from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class _Plan:
 
 
 class VideoClips:
-    """Clips of annotated videos: ``draw`` makes one of them.
+    """Draws clips of annotated videos.
 
     Raises InputError if there is no video, or one has no label map.
     """
@@ -102,7 +112,7 @@ class VideoClips:
         frame_interval: int = 1,
         pasted_images: Sequence[LabelledImage] = (),
     ) -> None:
-        """``pasted_images``: still images whose objects join the clips."""
+        """``pasted_images``: still images whose objects are pasted into the clips."""
         if not videos:
             raise InputError(f"data set '{name}' has no video")
         if frame_interval < 1:
@@ -131,9 +141,9 @@ class VideoClips:
     def draw_from(
         self, video: AnnotatedVideo, *, rng: np.random.Generator, progress: float
     ) -> DrawnClip:
-        """Draw a clip of any video with this data set's settings; see ``draw``."""
+        """Draw a clip of any video with the settings of this data set; see ``draw``."""
         skip = self.curriculum.maximum_skip(progress, frame_interval=self.frame_interval)
-        # Objects that enter the video later have small ids too.
+        # From the highest id down: objects that enter the video later have small ids.
         cutouts = self._pasting.cutouts(_FirstFrame(video), range(MAX_OBJECT_ID, 0, -1), rng)
         plan = first_with_object(self._plans(video, cutouts, skip, rng), self.settings)
         targets = choose_targets(plan.first_labels, self.settings, rng)
@@ -161,7 +171,7 @@ class VideoClips:
         maximum_skip: int,
         rng: np.random.Generator,
     ) -> Iterator[_Plan]:
-        """Draw frames and geometries, one after the other."""
+        """Yield random choices of frames and their geometries."""
         motion, size, frames = self.augmentation.motion, self.settings.size, self.settings.frames
         annotated = _annotated_frames(video)
         while True:
@@ -180,10 +190,10 @@ class VideoClips:
             yield _Plan(indices, warps, moving, first_labels)
 
     def _warps(self, source_size: tuple[int, int], rng: np.random.Generator) -> list[Warp]:
-        """Draw one crop for the clip, and each frame's own motion in it.
+        """Draw one crop for the clip, and the motion of each frame.
 
-        The motion samples the frame itself beyond the crop; only what is outside of the frame is
-        filled. STCN crops first and fills what the motion uncovers.
+        Where the motion uncovers the border of the crop, the frame's own pixels are sampled; only
+        pixels outside of the frame are filled. STCN crops first and fills the uncovered border.
         """
         augmentation, size = self.augmentation, self.settings.size
         box = random_resized_crop(
@@ -209,7 +219,7 @@ class VideoClips:
 
 @dataclass(frozen=True)
 class _FirstFrame:
-    """A video's first annotated frame, to cut objects out of."""
+    """A video's first annotated frame as a source of cutouts."""
 
     video: AnnotatedVideo
 

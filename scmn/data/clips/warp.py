@@ -1,7 +1,7 @@
-"""Geometric augmentation: everything that is done to a frame becomes one resampling.
+"""Geometric augmentation of a frame as a single resampling.
 
 Crop, scale, flip and affine motion are one matrix; a thin-plate spline adds a smooth displacement.
-Images are resampled bilinearly, label maps always by the nearest pixel, so they stay label-valued.
+Images are resampled bilinearly, label maps by the nearest pixel, so that no new labels appear.
 Coordinates are continuous: the pixel in column i covers [i, i + 1).
 """
 
@@ -25,24 +25,24 @@ class Warp:
     to_source: np.ndarray
     """float64 (2, 3): position (x, y) in the crop -> position in the source."""
     source_size: tuple[int, int]
-    """Height, width to which ``to_source`` refers."""
+    """Height, width of the source for which ``to_source`` holds."""
     size: tuple[int, int]
     """Height, width of the crop."""
     displacement: np.ndarray | None = None
-    """float32 (h, w, 2): pixels (x, y) of the crop by which to look aside, on a coarse grid of
-    cells that covers the crop; None for an affine warp."""
+    """float32 (h, w, 2): displacement (x, y) of the sampled positions in pixels of the crop, on a
+    coarse grid of cells that covers the crop; None for an affine warp."""
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """Resample uint8 (H', W', 3), which may be the source or a smaller version of it."""
         return self._resample(image, cv2.INTER_LINEAR, FILL_COLOUR)
 
     def labels(self, labels: np.ndarray) -> np.ndarray:
-        """Resample a label map, uint8 (H', W'), without making a new label."""
+        """Resample a label map, uint8 (H', W'), to the nearest label."""
         return self._resample(labels, cv2.INTER_NEAREST, (0,))
 
     @cached_property
     def reduction(self) -> int:
-        """By which whole factor the source can be reduced (averaged) before it is resampled.
+        """Integer factor by which the source is reduced by averaging before it is resampled.
 
         Bilinear resampling alone would alias where a pixel of the crop spans two of the source.
         """
@@ -62,9 +62,9 @@ class Warp:
                 borderMode=cv2.BORDER_CONSTANT,
                 borderValue=fill,
             )
-        aside = self.displacement @ matrix[:, :2].T.astype(np.float32)
+        offsets = self.displacement @ matrix[:, :2].T.astype(np.float32)
         columns, rows = np.arange(width), np.arange(height)
-        lookup = cv2.resize(aside, (width, height), interpolation=cv2.INTER_LINEAR)
+        lookup = cv2.resize(offsets, (width, height), interpolation=cv2.INTER_LINEAR)
         for axis, (across, down, shift) in enumerate(matrix):
             lookup[..., axis] += (across * columns + shift).astype(np.float32)
             lookup[..., axis] += (down * rows).astype(np.float32)[:, None]
@@ -78,7 +78,7 @@ class Warp:
         )
 
     def _pixel_matrix(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return (2, 3) between the indices of pixels, whose middles lie at i + 0.5."""
+        """Return ``to_source`` (2, 3) between pixel indices; pixel centres lie at i + 0.5."""
         scale = np.array([shape[1] / self.source_size[1], shape[0] / self.source_size[0]])
         matrix = self.to_source * scale[:, None]
         matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
@@ -86,7 +86,7 @@ class Warp:
 
 
 def reduced(image: np.ndarray, factor: int) -> np.ndarray:
-    """Return the image made smaller by a whole factor by averaging."""
+    """Return the image reduced by an integer factor by averaging."""
     if factor == 1:
         return image
     height, width = image.shape[:2]
@@ -103,8 +103,8 @@ def warp_about(
     size: tuple[int, int],
     displacement: np.ndarray | None = None,
 ) -> Warp:
-    """Return the warp under which the source, mapped by ``linear`` (2, 2) about
-    ``source_centre``, has that point at ``crop_centre``; centres are (x, y)."""
+    """Return the warp that applies ``linear`` (2, 2) and maps ``source_centre`` to ``crop_centre``,
+    both (x, y)."""
     inverse = np.linalg.inv(linear)
     offset = np.asarray(source_centre) - inverse @ np.asarray(crop_centre)
     return Warp(np.column_stack([inverse, offset]), source_size, size, displacement)

@@ -1,9 +1,9 @@
-"""Colour augmentation: brightness, contrast, saturation and hue as one 3x4 matrix per frame.
+"""Photometric augmentation: colours as one 3x4 matrix per frame, and motion blur.
 
-torchvision's ``ColorJitter`` applies the four one after the other and clips after each. All four
-are affine maps of RGB here (hue turns in the plane of constant luma instead of HSV), so a clip's
-and a frame's jitter become one matrix that OpenCV applies in a tenth of a millisecond; values are
-rounded and clipped once.
+torchvision's ``ColorJitter`` applies brightness, contrast, saturation and hue one after the other
+and clips after each. Here all four are affine maps of RGB (hue rotates in the plane of constant
+luma instead of HSV), so the jitter of a clip and of a frame combine into one matrix that OpenCV
+applies in 0.1 ms; values are rounded and clipped once.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class ColourChange:
     contrast: float = 1.0
     saturation: float = 1.0
     hue: float = 0.0
-    """Share of a full turn."""
+    """Rotation, as a share of a full turn."""
 
     def matrix(self, mean_luma: float) -> np.ndarray:
         """Return the change as (3, 4) on RGB; contrast is about the image's mean luma."""
         saturate = self.saturation * np.eye(3) + (1 - self.saturation) * np.ones((3, 1)) * _LUMA
         cosine, sine = math.cos(2 * math.pi * self.hue), math.sin(2 * math.pi * self.hue)
-        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-        linear = self.contrast * self.brightness * (_FROM_YIQ @ turn @ _TO_YIQ @ saturate)
-        # Saturation and hue leave greys alone, so the offset of contrast passes through them.
+        rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+        linear = self.contrast * self.brightness * (_FROM_YIQ @ rotation @ _TO_YIQ @ saturate)
+        # Saturation and hue leave greys unchanged, so the offset of contrast needs no transform.
         offset = (1 - self.contrast) * self.brightness * mean_luma
         return np.column_stack([linear, np.full(3, offset)])
 
@@ -49,7 +49,7 @@ GREYSCALE = ColourChange(saturation=0.0)
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Ranges of a random colour change: factors in 1 ± value, hue in ± value of a turn.
+    """Ranges of a random colour change: factors in 1 ± value, hue in ± value of a full turn.
 
     Raises InputError for a value out of its range.
     """
@@ -76,11 +76,11 @@ class ColourJitter:
 def change_colours(image: np.ndarray, changes: Sequence[ColourChange]) -> np.ndarray:
     """Apply changes in order to uint8 (H, W, 3) RGB; rounding and clipping happen once."""
     mean_luma = float(_LUMA @ cv2.mean(image)[:3])
-    joined = np.eye(4)
+    combined = np.eye(4)
     for change in changes:
-        joined = np.vstack([change.matrix(mean_luma), [0, 0, 0, 1]]) @ joined
+        combined = np.vstack([change.matrix(mean_luma), [0, 0, 0, 1]]) @ combined
         mean_luma *= change.brightness  # contrast, saturation and hue keep the mean
-    return cv2.transform(image, joined[:3])
+    return cv2.transform(image, combined[:3])
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ class ClipColours:
     clip: ColourJitter = field(default_factory=ColourJitter)
     frame: ColourJitter = field(default_factory=ColourJitter)
     greyscale: float = 0.0
-    """Chance of a clip without colours."""
+    """Probability of a clip in greyscale."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.greyscale <= 1:
-            refuse_setting("greyscale", self.greyscale, "a chance from 0 to 1")
+            refuse_setting("greyscale", self.greyscale, "a probability from 0 to 1")
 
     def change(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
         """Return the clip's images, each uint8 (H, W, 3) RGB, with changed colours."""
@@ -105,3 +105,34 @@ class ClipColours:
         if rng.random() < self.greyscale:
             common.append(GREYSCALE)
         return [change_colours(image, [*common, self.frame.draw(rng)]) for image in images]
+
+
+@dataclass(frozen=True)
+class MotionBlur:
+    """Motion blur of single frames, as fast objects and moving cameras cause it; masks stay sharp.
+
+    Raises InputError for a value out of its range.
+    """
+
+    probability: float = 0.0
+    """Probability of each frame to be blurred."""
+    length: float = 0.05
+    """Longest blur, as a share of the frame's shorter side."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            refuse_setting("blur.probability", self.probability, "a probability from 0 to 1")
+        if not 0 < self.length <= 0.5:
+            refuse_setting("blur.length", self.length, "a share above 0, up to 0.5")
+
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the frame, uint8 (H, W, 3), blurred with the set probability."""
+        if self.probability == 0 or rng.random() >= self.probability:
+            return image
+        reach = rng.uniform(0, self.length) * min(image.shape[:2]) / 2
+        angle = rng.uniform(0, np.pi)
+        radius = int(np.ceil(reach))
+        kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
+        end = np.rint(reach * np.array([np.cos(angle), np.sin(angle)])).astype(int)
+        cv2.line(kernel, (radius - end).tolist(), (radius + end).tolist(), 1.0)
+        return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)

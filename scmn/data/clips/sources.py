@@ -1,0 +1,145 @@
+"""A data set of a training stage: its settings, and opening it as a source of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scmn.data.clips.clip import ClipSettings
+from scmn.data.clips.coco import coco_images
+from scmn.data.clips.curriculum import SkipCurriculum
+from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
+from scmn.data.clips.static_images import LabelledImage, images_of_videos
+from scmn.data.clips.static_layouts import static_images
+from scmn.data.clips.synthetic_clips import SyntheticClips
+from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
+from scmn.data.datasets import DATASETS, find_dataset
+from scmn.data.sequences import VideoSequence
+from scmn.data.synthetic import SyntheticSettings
+from scmn.errors import InputError, nearest_name
+
+STILL_KINDS = ("static", "coco")
+
+
+@dataclass
+class DataSettings:
+    """One data set of a training stage."""
+
+    kind: str = ""
+    """static (still images in a folder), coco (instances), synthetic, or a video data set of
+    ``scmn.data.datasets``: davis2016-train, davis2017-train, youtube-vos-2019-train, ..."""
+    root: str | None = None
+    """Its folder (coco: of the images); synthetic has none."""
+    annotations: str | None = None
+    """coco: the JSON file of instances."""
+    repeat: int = 1
+    """Occurrences of each item in a pass over the stage's data."""
+    frame_interval: int | None = None
+    """Video frames from one annotated frame to the next (null: as the kind says, 5 for
+    YouTube-VOS, otherwise 1)."""
+    stills: bool = False
+    """Use the annotated frames of a video data set as still images."""
+    split_objects: bool = False
+    """static: masks hold classes, whose connected parts are the objects (PASCAL VOC)."""
+    exclude: list[str] = field(default_factory=list)
+    """Sequences that are held out."""
+    curriculum: list[list[float]] | None = None
+    """Pairs of progress in 0..1 and maximum skip in frames (null: STCN's on DAVIS)."""
+    paste_from: str | None = None
+    """Video data sets: a folder of still images, as for ``static``, whose objects are pasted into
+    the clips as ``video_augmentation.paste`` says (null: only look-alikes)."""
+    still_augmentation: StaticAugmentation | None = None
+    """For still images (null: STCN's, with pasting)."""
+    video_augmentation: VideoAugmentation | None = None
+    """For videos (null: STCN's)."""
+    synthetic: SyntheticSettings | None = None
+    """synthetic: the sequences (null: the defaults of ``SyntheticSettings``)."""
+    scenes: int = 1000
+    """synthetic: scenes in a pass over the data."""
+    endless: bool = True
+    """synthetic: draw new scenes in every pass."""
+
+    def __post_init__(self) -> None:
+        if self.frame_interval is None:
+            self.frame_interval = DATASETS[self.kind].frame_interval if self.kind in DATASETS else 1
+
+    @property
+    def has_stills(self) -> bool:
+        """Whether its items are still images instead of videos."""
+        return self.kind in STILL_KINDS or self.stills
+
+
+Source = StaticClips | VideoClips | SyntheticClips
+
+
+def open_source(
+    name: str, data: DataSettings, clip: ClipSettings, *, seed: int, where: str
+) -> Source:
+    """Open a data set as a source of clips.
+
+    Args:
+        name: its name in messages.
+        data: its settings.
+        clip: settings of the clips.
+        seed: seed of synthetic scenes.
+        where: key of the data set in the configuration, for messages.
+
+    Raises:
+        InputError: it is missing or its settings are wrong.
+    """
+    unused = "video_augmentation" if data.has_stills else "still_augmentation"
+    if getattr(data, unused) is not None:
+        items = "still images" if data.has_stills else "videos"
+        raise InputError(f"{where}.{unused} does not apply to {items}")
+    curriculum = None
+    if data.curriculum is not None:
+        curriculum = SkipCurriculum(data.curriculum)
+    if data.kind == "synthetic":
+        return SyntheticClips(
+            data.synthetic or SyntheticSettings(),
+            seed=seed,
+            scenes=data.scenes,
+            endless=data.endless,
+            settings=clip,
+            augmentation=data.video_augmentation,
+            curriculum=curriculum,
+        )
+    if not data.kind or data.root is None:
+        missing = "kind" if not data.kind else "root"
+        raise InputError(f"{where}.{missing} is not set")
+    root = Path(data.root)
+    if data.has_stills:
+        images = _images(data, root, where)
+        return StaticClips(images, name=name, settings=clip, augmentation=data.still_augmentation)
+    assert data.frame_interval is not None
+    return VideoClips(
+        _videos(data, root, where),
+        name=name,
+        settings=clip,
+        augmentation=data.video_augmentation,
+        curriculum=curriculum,
+        frame_interval=data.frame_interval,
+        pasted_images=static_images(Path(data.paste_from)) if data.paste_from else (),
+    )
+
+
+def _images(data: DataSettings, root: Path, where: str) -> Sequence[LabelledImage]:
+    if data.kind == "static":
+        return static_images(root, split_objects=data.split_objects)
+    if data.kind == "coco":
+        if data.annotations is None:
+            raise InputError(f"{where}.annotations is not set: the JSON file of instances")
+        return coco_images(root, Path(data.annotations))
+    return images_of_videos(_videos(data, root, where))
+
+
+def _videos(data: DataSettings, root: Path, where: str) -> list[VideoSequence]:
+    videos = find_dataset(data.kind).read(root)
+    names = [video.name for video in videos]
+    for excluded in data.exclude:
+        if excluded not in names:
+            raise InputError(
+                f"{where}.exclude: there is no sequence '{excluded}'{nearest_name(excluded, names)}"
+            )
+    return [video for video in videos if video.name not in data.exclude]

@@ -1,0 +1,63 @@
+"""Keys of earlier versions in configurations, checkpoints and run folders, under today's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scmn.data.clips.sources import STILL_KINDS
+from scmn.errors import InputError
+
+REMOVED: Mapping[str, tuple[tuple[str, Any], ...]] = {
+    "": (("detach_memory", False),),
+    "loss": (("lovasz", 0), ("soft_dice", 0)),
+    "optimizer": (("backbone_factor", 1), ("decay_norms_and_biases", True)),
+    "schedule": (("power", 0.9),),
+}
+"""Part of a stage -> removed settings, each with the value that is today's behaviour."""
+
+
+def rename_keys(config: dict[str, Any], source: str) -> None:
+    """Rename the keys of earlier versions in place.
+
+    Raises InputError, naming the ``source`` of the configuration, if it uses a removed setting.
+    """
+    if "memory" in config and config["memory"] is None:
+        del config["memory"]
+    _rename(config.get("memory"), "keep_first", "keep_annotated")
+    training = config.get("training")
+    stages = training.get("stages") if isinstance(training, dict) else None
+    for name, stage in (stages if isinstance(stages, dict) else {}).items():
+        if not isinstance(stage, dict):
+            continue
+        for part, settings in REMOVED.items():
+            values = stage.get(part) if part else stage
+            if not isinstance(values, dict):
+                continue
+            for key, default in settings:
+                if values.pop(key, default) != default:
+                    where = ".".join(filter(None, ("training.stages", name, part, key)))
+                    raise InputError(f"{source}: {where} no longer exists; remove it")
+        data = stage.get("data")
+        for entry in (data if isinstance(data, dict) else {}).values():
+            if isinstance(entry, dict):
+                _rename_augmentation(entry)
+
+
+def _rename_augmentation(data: dict[str, Any]) -> None:
+    """Earlier versions had one ``augmentation`` for all kinds of data."""
+    if "augmentation" in data and data.get("kind"):
+        stills = data["kind"] in STILL_KINDS or data.get("stills")
+        augmentation = data.pop("augmentation")
+        if augmentation:
+            data["still_augmentation" if stills else "video_augmentation"] = augmentation
+    if data.get("kind") != "synthetic" and data.get("synthetic") == {}:
+        del data["synthetic"]
+    for block in ("still_augmentation", "video_augmentation"):
+        if isinstance(data.get(block), dict):
+            _rename(data[block].get("paste"), "most", "max_count")
+
+
+def _rename(settings: Any, old: str, new: str) -> None:
+    if isinstance(settings, dict) and old in settings:
+        settings.setdefault(new, settings.pop(old))
