@@ -19,7 +19,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["scmn", "scmn.*"]),
-    package_data={"scmn": ["py.typed", "weights/*.safetensors"]},
+    package_data={"scmn": ["py.typed", "weights/*.safetensors", "evaluation/report/*.*"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",
@@ -30,6 +30,7 @@ setup(
         "opencv-python-headless>=4.9",
         "pillow>=10",
         "av>=14.1",
+        "jinja2>=3",
         "omegaconf>=2.4",
         "pyyaml>=6",
         "safetensors>=0.4",

@@ -127,11 +127,11 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
     video: list[object] = ["--video", frames, "--mask", folder / "mask.png"]
     w: list[object] = ["--weights", weights, "--output", folder / "out"]
     return {
-        "nothing": ([], "what should be segmented"),
-        "data without set": (["--data", davis], "what should be segmented"),
+        "nothing": ([], "nothing to segment"),
+        "data without set": (["--data", davis], "nothing to segment"),
         "no such weights": (
             [*data, "--config", "configs/stm.yaml", "--weights", "default"],
-            "no weights of 'stm' come with the package",
+            "no weights of 'stm' are bundled",
         ),
         "config key": ([*data, "--config", folder / "bad.yaml"], "'every'"),
         "config file": ([*data, "--config", "configs/none.yaml"], "not found"),
@@ -146,14 +146,20 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
         "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
         "unknown option": ([*data, "--evry", "3"], "--evry"),
         "choice": ([*data, *w, "--precision", "fp8"], "fp8"),
-        "sequence of video": ([*video, *w, "--sequence", "a"], "no meaning with --video"),
+        "sequence of video": ([*video, *w, "--sequence", "a"], "cannot be combined with --video"),
         "weights to score": (
             [*data, *w, "--score-only", folder],
-            "--weights has no meaning with --score-only",
+            "--weights cannot be combined with --score-only",
         ),
-        "overlay to score": ([*data, "--overlay", "--score-only", folder], "--overlay has no"),
-        "size to score": ([*data, "--size", "0", "--score-only", folder], "--size has no"),
-        "video to score": ([*video, "--score-only", folder], "--video has no"),
+        "overlay to score": (
+            [*data, "--overlay", "--score-only", folder],
+            "--overlay cannot be",
+        ),
+        "size to score": (
+            [*data, "--size", "0", "--score-only", folder],
+            "--size cannot be",
+        ),
+        "video to score": ([*video, "--score-only", folder], "--video cannot be"),
         "masks to score": ([*data, "--score-only", folder / "none"], "not found"),
         "ground truth as result": (
             [*data, "--score-only", davis / "Annotations/480p"],
@@ -258,7 +264,7 @@ def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
         *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
     )
     assert completed.returncode != 0
-    assert error_lines(completed) == ["error: --video and --mask go together"]
+    assert error_lines(completed) == ["error: --video and --mask must be given together"]
 
 
 def test_help_shows_the_examples_as_they_are_typed() -> None:

@@ -64,6 +64,16 @@ class AugmentedSegmenter(StreamingSegmenter):
                 self._views.append(_View(segmenter, flipped))
 
     @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._views[0].segmenter.device
+
+    @property
+    def precision(self) -> str:
+        """What the network runs at: fp32, bf16 or fp16."""
+        return self._views[0].segmenter.precision
+
+    @property
     def object_ids(self) -> tuple[int, ...]:
         """The ids of the objects that are being segmented."""
         return self._views[0].segmenter.object_ids

@@ -14,11 +14,11 @@ from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
+from scmn.processes import Processes, join_processes
 from scmn.training.averaging import WeightAverage
 from scmn.training.backward_kernels import use_float32_strided_depthwise
 from scmn.training.checkpoint import Checkpoint, read_checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
-from scmn.training.distributed import Processes, join_processes
 from scmn.training.interruption import Interruption
 from scmn.training.normalization import set_normalization
 from scmn.training.optimizer import restore_optimizer
@@ -114,7 +114,9 @@ class Trainer:
             pass  # a wrong precision is reported before anything is built
         self._stage_names = self._chosen_stages(stage)
         self.processes.on_first(self.folder.prepare)
-        checkpoint = self.folder.load_last() if resume is None else read_checkpoint(resume)
+        checkpoint = self.processes.on_first(
+            lambda: self.folder.load_last() if resume is None else read_checkpoint(resume)
+        )
         seed_everything(self.settings.seed)
         model = self.config.model
         fresh = checkpoint is None

@@ -12,7 +12,7 @@ import pytest
 from scmn.data.datasets import Archive
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
-from scmn.evaluation.archives import write_submission
+from scmn.evaluation.results import write_submission
 from tests.evaluation.conftest import MakeSequence
 
 LABELS = np.eye(8, dtype=np.uint8)

@@ -144,7 +144,7 @@ def test_pictures_are_jpegs_of_bounded_width(page: Page) -> None:
 
 
 def test_plots_draw_every_object_where_it_counts(page: Page) -> None:
-    plots = [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page.source)]
+    plots = [ElementTree.fromstring(text) for text in re.findall(r"(?s)<svg.*?</svg>", page.source)]
     (plot,) = plots  # a sequence without objects has none
     lines = [
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]

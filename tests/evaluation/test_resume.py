@@ -12,9 +12,8 @@ from scmn import InputError
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video import VideoWriter
-from scmn.evaluation.evaluate import evaluate, resolve_config
-from scmn.evaluation.inputs import video_evaluation
-from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, same
+from scmn.evaluation.evaluate import video_task
+from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 
 
 def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_an_interrupted_run_goes_on(
         write_label_map(path, labels)
 
     with monkeypatch.context() as patch:
-        patch.setattr("scmn.evaluation.runner.write_label_map", write)
+        patch.setattr("scmn.evaluation.sequence_run.write_label_map", write)
         with pytest.raises(KeyboardInterrupt):
             run(davis, weights, tmp_path / "parts")
     done = sorted((tmp_path / "parts" / "records").iterdir())
@@ -105,7 +104,7 @@ def test_a_change_that_was_broken_off_and_taken_back(
     original = mask.read_bytes()
     write_label_map(mask, np.eye(*SIZE, dtype=np.uint8))
     with monkeypatch.context() as patch:
-        patch.setattr("scmn.evaluation.runner.overlay", lambda *_: 1 / 0)
+        patch.setattr("scmn.evaluation.sequence_run.overlay", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tmp_path / "data", weights, tmp_path / "out")
     mask.write_bytes(original)
@@ -132,18 +131,10 @@ def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
         with VideoWriter(tmp_path / folder / "clip.mp4", frame_rate=10) as writer:
             for t in range(length):
                 writer.write(np.full((*SIZE, 3), 20 * t + length, dtype=np.uint8))
-    config = resolve_config(None, [], weights)
     results = []
     for folder in ("a", "b", "b"):
-        evaluation = video_evaluation(
-            tmp_path / folder / "clip.mp4",
-            [tmp_path / "first.png"],
-            model="scmn",
-            weights=weights,
-            output=tmp_path / "out",
-        )
-        result = evaluate(evaluation, config)
-        assert result is not None
+        task = video_task(tmp_path / folder / "clip.mp4", [tmp_path / "first.png"])
+        result = run_task(task, weights, tmp_path / "out")
         results.append(result.records[0])
         assert len(masks_of(tmp_path / "out")) == result.records[0].frames
     assert [record.frames for record in results] == [5, 3, 3]

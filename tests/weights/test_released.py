@@ -13,7 +13,7 @@ import pytest
 from scmn import InputError, VideoSegmenter, build_model
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.evaluation.metrics import region_similarity
-from scmn.weights.released import find_weights
+from scmn.weights.files import read_weights
 from tests.conftest import REPOSITORY
 
 FRAMES = 10
@@ -37,13 +37,9 @@ def test_a_synthetic_object_is_followed() -> None:
 
 
 def test_the_file_is_small_and_names_its_model() -> None:
-    assert find_weights("default", "scmn_small").stat().st_size < LARGEST_BYTES
-    with pytest.raises(InputError, match="no weights of 'stm' come with the package, only of scmn"):
+    assert read_weights("default").path.stat().st_size < LARGEST_BYTES
+    with pytest.raises(InputError, match="no weights of 'stm' are bundled, only of scmn"):
         build_model("stm", weights="default")
-
-
-def test_a_file_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert find_weights(tmp_path / "a.pt", "stm") == tmp_path / "a.pt"
 
 
 def test_an_installed_package_brings_them(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scmn.errors import InputError
+from scmn.evaluation.results import write_results
 from scmn.evaluation.run_folder import SequenceRecord
-from scmn.evaluation.score_files import write_results
 from scmn.evaluation.scores import DatasetScores, ObjectScores, SequenceScores
 
 

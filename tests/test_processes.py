@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from scmn import InputError
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 SHARING = """
 import json, sys
 import torch
 from scmn import InputError
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 def broken():
     raise InputError("disk full")
@@ -46,7 +46,7 @@ print(json.dumps(seen))
 """
 
 FAILING = """
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 with join_processes("cpu") as processes:
     if processes.rank == 1:
