@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_data_set_alone_and_shared_out_by_torchrun(
+def test_eval_gives_the_same_masks_with_torchrun(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
@@ -77,7 +77,7 @@ def test_data_set_alone_and_shared_out_by_torchrun(
     assert (tmp_path / "rescored" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
 
 
-def test_the_users_own_video(weights: Path, tmp_path: Path) -> None:
+def test_eval_segments_a_video_file(weights: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     background = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
     with VideoWriter(tmp_path / "my.mp4", frame_rate=10) as writer:
@@ -196,7 +196,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_status_2(
+def test_eval_reports_a_mistake_in_one_line_with_status_2(
     name: str,
     davis: Path,
     weights: Path,
@@ -232,7 +232,9 @@ def error_lines(completed: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
 
 
-def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_eval_reports_a_mistake_of_one_process_once(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     """The damaged frame is met by one of two processes, the one that is not the first."""
     shutil.copytree(davis, tmp_path / "data")
     second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
@@ -254,7 +256,7 @@ def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_p
     assert done == [sorted(p.name for p in second.parent.iterdir())[i] for i in (0, 2)]
 
 
-def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
+def test_eval_reports_a_mistake_of_all_processes_once(davis: Path) -> None:
     completed = run_python(
         "-m",
         "torch.distributed.run",
@@ -267,14 +269,14 @@ def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
     assert error_lines(completed) == ["error: --video and --mask must be given together"]
 
 
-def test_help_shows_the_examples_as_they_are_typed() -> None:
+def test_eval_help_shows_examples_verbatim() -> None:
     completed = run_python("eval.py", "--help")
     assert completed.returncode == 0
     (example,) = [line for line in completed.stdout.splitlines() if "STM_weights.pth" in line]
     assert example.endswith("STM_weights.pth \\")
 
 
-def test_a_mistake_in_a_subprocess(davis: Path) -> None:
+def test_eval_exits_with_status_2(davis: Path) -> None:
     completed = run_python(
         "eval.py", "--dataset", "davis2017-vla", "--data", davis, "--config", "configs/stm.yaml"
     )

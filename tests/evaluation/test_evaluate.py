@@ -20,7 +20,9 @@ from scmn.evaluation.summary import result_table
 from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task
 
 
-def test_what_is_written(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_masks_overlays_scores_and_report(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     result = run(davis, weights, tmp_path, overlay=True)
     masks = masks_of(tmp_path)
     assert len(masks) == 2 * FRAMES
@@ -48,7 +50,7 @@ def test_what_is_written(davis: Path, weights: Path, tmp_path: Path) -> None:
     assert table["sequence"].split()[2] == "J&F"
 
 
-def test_overlays_are_not_part_of_the_time(
+def test_evaluate_does_not_time_overlays(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -67,7 +69,7 @@ def test_overlays_are_not_part_of_the_time(
 
 
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_short_sequence_does_not_cost_the_others_their_scores(
+def test_evaluate_scores_the_others_beside_a_short_sequence(
     davis: Path, weights: Path, tmp_path: Path, length: int
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -89,7 +91,7 @@ def test_a_short_sequence_does_not_cost_the_others_their_scores(
     assert scores.summary == alone.scores.summary
 
 
-def test_only_short_sequences_give_masks_without_scores(
+def test_evaluate_writes_masks_without_scores_for_short_sequences(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -106,7 +108,7 @@ def test_only_short_sequences_give_masks_without_scores(
         rescore(tmp_path / "out/masks", dataset_task("davis2017-val", tmp_path / "data"))
 
 
-def test_random_weights_are_said(
+def test_evaluate_warns_of_random_weights(
     davis: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     small = [f"model.switches.{name}=16" for name in ("key_dim", "value_dim", "hidden_dim")]
@@ -117,7 +119,7 @@ def test_random_weights_are_said(
     assert "the network is random" in caplog.text
 
 
-def test_a_folder_of_foreign_masks_is_left_alone(
+def test_evaluate_refuses_a_folder_of_other_masks(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "masks").mkdir()
@@ -125,9 +127,7 @@ def test_a_folder_of_foreign_masks_is_left_alone(
         run(davis, weights, tmp_path)
 
 
-def test_scoring_the_written_masks_gives_the_same_scores(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_rescore_gives_the_same_scores(davis: Path, weights: Path, tmp_path: Path) -> None:
     result = run(davis, weights, tmp_path / "run")
     assert result.scores is not None
     task = dataset_task("davis2017-val", davis)
@@ -138,7 +138,7 @@ def test_scoring_the_written_masks_gives_the_same_scores(
     assert (tmp_path / "scores" / csv).read_text() == (tmp_path / "run" / csv).read_text()
 
 
-def test_some_sequences_only(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_dataset_task_selects_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
     name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[1]
     result = run(davis, weights, tmp_path, sequences=[name])
     assert [record.name for record in result.records] == [name]
@@ -146,7 +146,7 @@ def test_some_sequences_only(davis: Path, weights: Path, tmp_path: Path) -> None
         run(davis, weights, tmp_path / "other", sequences=["nonsense"])
 
 
-def test_test_time_augmentation(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_with_test_time_augmentation(davis: Path, weights: Path, tmp_path: Path) -> None:
     settings = ("evaluation.augmentation.flip=true", "evaluation.augmentation.scales=[1.0,1.3]")
     result = run(davis, weights, tmp_path, *settings)
     assert len(masks_of(tmp_path)) == 2 * FRAMES
@@ -182,7 +182,7 @@ def youtube_tree(davis: Path, root: Path) -> str:
     return name
 
 
-def test_youtube_vos_with_an_object_that_appears_later(
+def test_evaluate_youtube_vos_with_an_object_that_appears_later(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     name = youtube_tree(davis, tmp_path / "data")
@@ -200,7 +200,7 @@ def test_youtube_vos_with_an_object_that_appears_later(
     assert (tmp_path / "out" / "youtube-vos-2019-val.zip").is_file()
 
 
-def test_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
     frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
     mask = davis / "Annotations/480p" / frames.name / "00000.png"
     result = run_task(video_task(frames, [mask]), weights, tmp_path)
@@ -209,13 +209,13 @@ def test_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").is_file()
 
 
-def test_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_video_task_reads_a_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
     task = video_task(davis / "JPEGImages/480p", [davis / "Annotations/480p"])
     result = run_task(task, weights, tmp_path)
     assert len(result.records) == 2
 
 
-def test_disk_full_while_writing(
+def test_evaluate_resumes_after_a_full_disk(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saves = 0
@@ -239,7 +239,7 @@ def test_disk_full_while_writing(
     assert len(masks_of(tmp_path)) == 2 * FRAMES
 
 
-def test_a_bad_mask_is_named_with_its_sequence_and_frame(
+def test_evaluate_names_sequence_and_frame_of_a_bad_mask(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -253,7 +253,7 @@ def test_a_bad_mask_is_named_with_its_sequence_and_frame(
         run(tmp_path / "data", weights, tmp_path / "out")
 
 
-def test_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_refuses_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than max_objects=0"):
         run(davis, weights, tmp_path, "evaluation.max_objects=0")
 

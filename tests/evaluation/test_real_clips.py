@@ -20,7 +20,7 @@ def small_weights(folder: Path) -> Path:
     return folder / "small.safetensors"
 
 
-def test_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
+def test_evaluate_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
     weights = small_weights(tmp_path)
     task = dataset_task("davis2017-val", shared_data / "davis-clips", ["dogs-jump"])
     result = run_task(task, weights, tmp_path / "out", *OVERRIDES)
@@ -31,7 +31,7 @@ def test_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
     assert read_label_map(masks[-1]).shape == (240, 432)
 
 
-def test_five_look_alikes_from_their_folder(shared_data: Path, tmp_path: Path) -> None:
+def test_evaluate_five_similar_objects_from_a_folder(shared_data: Path, tmp_path: Path) -> None:
     weights = small_weights(tmp_path)
     clips = shared_data / "davis-clips"
     mask = clips / "Annotations/480p/gold-fish/00000.png"

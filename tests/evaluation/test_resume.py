@@ -16,7 +16,7 @@ from scmn.evaluation.evaluate import video_task
 from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 
 
-def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_skips_complete_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
     first = run(davis, weights, tmp_path)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").rglob("*.png")}
     again = run(davis, weights, tmp_path)
@@ -27,7 +27,7 @@ def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: P
     assert again.scores.summary == first.scores.summary
 
 
-def test_an_interrupted_run_goes_on(
+def test_evaluate_resumes_an_interrupted_run(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(davis, weights, tmp_path / "whole")
@@ -52,7 +52,7 @@ def test_an_interrupted_run_goes_on(
     assert same(masks_of(tmp_path / "parts"), masks_of(tmp_path / "whole"))
 
 
-def test_a_lost_mask_is_made_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_replaces_a_missing_mask(davis: Path, weights: Path, tmp_path: Path) -> None:
     run(davis, weights, tmp_path)
     before = masks_of(tmp_path)
     (tmp_path / next(iter(before))).unlink()
@@ -60,9 +60,7 @@ def test_a_lost_mask_is_made_again(davis: Path, weights: Path, tmp_path: Path) -
     assert same(masks_of(tmp_path), before)
 
 
-def test_another_run_does_not_mix_with_old_masks(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_evaluate_refuses_other_settings(davis: Path, weights: Path, tmp_path: Path) -> None:
     run(davis, weights, tmp_path)
     before = masks_of(tmp_path)
     with pytest.raises(InputError, match=r"another run \(memory: .*choose another --output"):
@@ -70,7 +68,19 @@ def test_another_run_does_not_mix_with_old_masks(
     assert same(masks_of(tmp_path), before)
 
 
-def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_resumes_a_run_with_the_old_name_of_a_setting(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    first = run(davis, weights, tmp_path)
+    settings = tmp_path / "run.json"
+    settings.write_text(settings.read_text().replace("keep_annotated", "keep_first"))
+    assert '"keep_first": true' in settings.read_text()
+    assert run(davis, weights, tmp_path).records == first.records
+
+
+def test_evaluate_segments_again_after_a_changed_mask(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     shutil.copytree(davis, tmp_path / "data")
     changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
     run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
@@ -92,7 +102,7 @@ def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: 
     assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
 
 
-def test_a_change_that_was_broken_off_and_taken_back(
+def test_evaluate_segments_again_after_an_interrupted_change(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old record must not vouch for masks that were partly overwritten."""
@@ -112,7 +122,9 @@ def test_a_change_that_was_broken_off_and_taken_back(
     assert same(masks_of(tmp_path / "out"), before)
 
 
-def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_segments_again_from_another_root(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     settings = SyntheticSettings(size=SIZE, frames=FRAMES)
     write_davis(tmp_path / "data", sequences=2, settings=settings, seed=7)
     run(davis, weights, tmp_path / "out")
@@ -122,7 +134,7 @@ def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Pa
     assert same({name: masks_of(tmp_path / "out")[name] for name in fresh}, fresh)
 
 
-def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
+def test_evaluate_segments_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
     labels = np.zeros(SIZE, dtype=np.uint8)
     labels[10:40, 10:40] = 1
     write_label_map(tmp_path / "first.png", labels)
@@ -141,7 +153,7 @@ def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
     assert results[1] == results[2]  # the second time it was complete
 
 
-def test_another_version_does_not_mix(
+def test_evaluate_refuses_results_of_another_version(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(davis, weights, tmp_path)
