@@ -140,11 +140,12 @@ class Processes:
             yield
         except InputError as error:
             own = error
-        messages = [message for message in self.gather(own and str(own)) if message is not None]
-        if messages and own is not None and (self.first or self.count == 1):
+        messages = self.gather(None if own is None else str(own))
+        if own is not None and self.first:
             raise own
-        if messages:
-            raise (InputError if self.first else SharedInputError)(messages[0]) from own
+        for message in messages:
+            if message is not None:
+                raise (InputError if self.first else SharedInputError)(message) from own
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Average the gradients of ``module``'s forward pass over the processes."""

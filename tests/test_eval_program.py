@@ -204,7 +204,7 @@ def test_eval_reports_a_mistake_in_one_line_with_status_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The program's own code, in this process: starting torch anew for each would take minutes."""
+    """The program runs in this process: importing torch again for each would take minutes."""
     if name == "device" and torch.cuda.is_available():
         pytest.skip("there is a CUDA GPU")
     arguments, expected = mistakes(davis, weights, tmp_path)[name]

@@ -13,10 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from scmn import InputError
+from scmn import InputError, VideoSegmenter
+from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video_task
+from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
+from tests.conftest import build_small
 from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task
 
 
@@ -256,6 +259,18 @@ def test_evaluate_names_sequence_and_frame_of_a_bad_mask(
 def test_evaluate_refuses_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than max_objects=0"):
         run(davis, weights, tmp_path, "evaluation.max_objects=0")
+
+
+def test_evaluator_without_settings_segments_everything_again(davis: Path, tmp_path: Path) -> None:
+    evaluator = Evaluator(open_dataset("davis2017-val", davis), tmp_path, pictures=False)
+    segmenter = VideoSegmenter(build_small("scmn"))
+    evaluator.segment(segmenter)
+    first = evaluator.records()
+    evaluator.segment(segmenter)
+    assert len(first) == 2
+    assert evaluator.records() != first  # the measured times differ
+    assert evaluator.score().protocol == "davis"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "records"]
 
 
 def test_load_settings_takes_the_networks_memory_policy() -> None:

@@ -15,7 +15,7 @@ from tests.conftest import build_small
 
 
 def test_list_models() -> None:
-    assert list_models() == ["scmn", "scmn_small", "stcn", "stm"]
+    assert list_models() == ["scmn", "scmn_small", "scmn_tiny", "stcn", "stm"]
 
 
 def test_build_model_is_in_evaluation_mode_and_described() -> None:
