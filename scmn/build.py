@@ -1,4 +1,4 @@
-"""The one constructor of models: registry + weights."""
+"""Construction of networks: the registry's settings, and weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from scmn.errors import InputError, nearest_name
 from scmn.networks.backbones import BACKBONES
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import MODELS
-from scmn.weights.files import load_weights, read_weights
+from scmn.weights.files import WeightsFile, load_weights, read_weights
 from scmn.weights.pretrained_backbones import load_pretrained_backbones
-from scmn.weights.released import find_weights
 
 
 def build_model(
     name: str,
     *,
     backbone: str | None = None,
-    weights: str | Path | None = None,
+    weights: str | Path | WeightsFile | None = None,
     pretrained_backbone: bool | str | Path = False,
     **switches: Any,
 ) -> MemoryNetwork:
@@ -26,13 +25,13 @@ def build_model(
 
     Args:
         name: one of ``list_models()``.
-        backbone: trunk of the encoders, a name of ``scmn.networks.backbones.BACKBONES`` (None: the
-            model's own).
-        weights: file of weights: a published STM or STCN file, or one of ours; "default": those
-            of this model that come with the package. What our file says of the network's settings
-            holds unless ``switches`` say otherwise.
-        pretrained_backbone: start the trunks from ImageNet weights: True downloads them once, a
-            path is a file of them.
+        backbone: trunk of the encoders, a name in ``scmn.networks.backbones.BACKBONES`` (None: the
+            model's default).
+        weights: a file of weights or the result of ``read_weights``: a published STM or STCN file,
+            or one of this package; "default": the bundled weights of this model. The network gets
+            the settings that the file records, except those given by ``switches``.
+        pretrained_backbone: initialise the trunks with ImageNet weights: True downloads them once,
+            a path is a file of them.
         **switches: further arguments of the network, such as ``spatial_constraint=False``.
 
     Raises:
@@ -44,14 +43,19 @@ def build_model(
     if weights is not None and pretrained_backbone is not False:
         raise InputError("weights replace pretrained_backbone: give one of the two")
     entry = MODELS[name]
-    file = None if weights is None else read_weights(find_weights(weights, name))
+    file = (
+        weights
+        if isinstance(weights, WeightsFile) or weights is None
+        else read_weights(weights, model=name)
+    )
     settings = dict(entry.settings)
     if file is not None and file.description is not None:
         if file.description.name != name:
             raise InputError(
                 f"{file.path} holds weights of '{file.description.name}', not of '{name}'"
             )
-        settings.update(file.description.settings)
+        # Not on top of the registry's, which may have changed since the file was written.
+        settings = dict(file.description.settings)
     settings.update(switches)
     if backbone is not None:
         settings["backbone"] = backbone

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from scmn.cli import run_program
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
-from scmn.programs import run_program
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from scmn import VideoSegmenter, build_model
+from scmn.cli import run_program
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
-from scmn.programs import run_program
 from scmn.visualization import contact_sheet, overlay
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from scmn.cli import run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
-from scmn.evaluation.predictions import prediction_path
-from scmn.programs import run_program
+from scmn.evaluation.run_folder import prediction_path
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_data_set_alone_and_shared_out_by_torchrun(
+def test_eval_gives_the_same_masks_with_torchrun(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
@@ -77,7 +77,7 @@ def test_data_set_alone_and_shared_out_by_torchrun(
     assert (tmp_path / "rescored" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
 
 
-def test_the_users_own_video(weights: Path, tmp_path: Path) -> None:
+def test_eval_segments_a_video_file(weights: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     background = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
     with VideoWriter(tmp_path / "my.mp4", frame_rate=10) as writer:
@@ -127,11 +127,11 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
     video: list[object] = ["--video", frames, "--mask", folder / "mask.png"]
     w: list[object] = ["--weights", weights, "--output", folder / "out"]
     return {
-        "nothing": ([], "what should be segmented"),
-        "data without set": (["--data", davis], "what should be segmented"),
+        "nothing": ([], "nothing to segment"),
+        "data without set": (["--data", davis], "nothing to segment"),
         "no such weights": (
             [*data, "--config", "configs/stm.yaml", "--weights", "default"],
-            "no weights of 'stm' come with the package",
+            "no weights of 'stm' are bundled",
         ),
         "config key": ([*data, "--config", folder / "bad.yaml"], "'every'"),
         "config file": ([*data, "--config", "configs/none.yaml"], "not found"),
@@ -146,14 +146,20 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
         "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
         "unknown option": ([*data, "--evry", "3"], "--evry"),
         "choice": ([*data, *w, "--precision", "fp8"], "fp8"),
-        "sequence of video": ([*video, *w, "--sequence", "a"], "no meaning with --video"),
+        "sequence of video": ([*video, *w, "--sequence", "a"], "cannot be combined with --video"),
         "weights to score": (
             [*data, *w, "--score-only", folder],
-            "--weights has no meaning with --score-only",
+            "--weights cannot be combined with --score-only",
         ),
-        "overlay to score": ([*data, "--overlay", "--score-only", folder], "--overlay has no"),
-        "size to score": ([*data, "--size", "0", "--score-only", folder], "--size has no"),
-        "video to score": ([*video, "--score-only", folder], "--video has no"),
+        "overlay to score": (
+            [*data, "--overlay", "--score-only", folder],
+            "--overlay cannot be",
+        ),
+        "size to score": (
+            [*data, "--size", "0", "--score-only", folder],
+            "--size cannot be",
+        ),
+        "video to score": ([*video, "--score-only", folder], "--video cannot be"),
         "masks to score": ([*data, "--score-only", folder / "none"], "not found"),
         "ground truth as result": (
             [*data, "--score-only", davis / "Annotations/480p"],
@@ -190,7 +196,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_status_2(
+def test_eval_reports_a_mistake_in_one_line_with_status_2(
     name: str,
     davis: Path,
     weights: Path,
@@ -198,7 +204,7 @@ def test_a_mistake_is_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The program's own code, in this process: starting torch anew for each would take minutes."""
+    """The program runs in this process: importing torch again for each would take minutes."""
     if name == "device" and torch.cuda.is_available():
         pytest.skip("there is a CUDA GPU")
     arguments, expected = mistakes(davis, weights, tmp_path)[name]
@@ -226,7 +232,9 @@ def error_lines(completed: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
 
 
-def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_eval_reports_a_mistake_of_one_process_once(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     """The damaged frame is met by one of two processes, the one that is not the first."""
     shutil.copytree(davis, tmp_path / "data")
     second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
@@ -248,7 +256,7 @@ def test_a_mistake_of_one_process_is_said_once(davis: Path, weights: Path, tmp_p
     assert done == [sorted(p.name for p in second.parent.iterdir())[i] for i in (0, 2)]
 
 
-def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
+def test_eval_reports_a_mistake_of_all_processes_once(davis: Path) -> None:
     completed = run_python(
         "-m",
         "torch.distributed.run",
@@ -258,17 +266,17 @@ def test_a_mistake_that_all_processes_meet_is_said_once(davis: Path) -> None:
         *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
     )
     assert completed.returncode != 0
-    assert error_lines(completed) == ["error: --video and --mask go together"]
+    assert error_lines(completed) == ["error: --video and --mask must be given together"]
 
 
-def test_help_shows_the_examples_as_they_are_typed() -> None:
+def test_eval_help_shows_examples_verbatim() -> None:
     completed = run_python("eval.py", "--help")
     assert completed.returncode == 0
     (example,) = [line for line in completed.stdout.splitlines() if "STM_weights.pth" in line]
     assert example.endswith("STM_weights.pth \\")
 
 
-def test_a_mistake_in_a_subprocess(davis: Path) -> None:
+def test_eval_exits_with_status_2(davis: Path) -> None:
     completed = run_python(
         "eval.py", "--dataset", "davis2017-vla", "--data", davis, "--config", "configs/stm.yaml"
     )

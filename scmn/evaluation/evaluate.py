@@ -1,156 +1,189 @@
-"""An evaluation from beginning to end: build, segment, score, write files."""
+"""An evaluation from settings to result files: build the network, segment, score, write."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from scmn import __version__
 from scmn.build import build_model
 from scmn.config import Config, load_config
-from scmn.data.datasets import Dataset
+from scmn.data.datasets import Dataset, open_dataset
+from scmn.data.folder import folder_sequence, folder_sequences
+from scmn.data.images import IMAGE_EXTENSIONS
 from scmn.data.sequences import FrameSource
+from scmn.data.video import VideoFile
 from scmn.errors import InputError
-from scmn.evaluation.archives import write_submission
-from scmn.evaluation.fingerprint import fingerprint
-from scmn.evaluation.ranks import ALONE, Rank
-from scmn.evaluation.report import Picture, write_report
-from scmn.evaluation.run_folder import RunFolder, SequenceRecord
-from scmn.evaluation.runner import SequenceRunner
-from scmn.evaluation.score_files import write_results
-from scmn.evaluation.scores import DatasetScores, NothingToScore, score_sequences
-from scmn.evaluation.speed import Speed
+from scmn.evaluation.evaluator import Evaluator
+from scmn.evaluation.run_folder import SequenceRecord
+from scmn.evaluation.scores import DatasetScores, NothingToScore
+from scmn.evaluation.summary import Speed
 from scmn.inference.augmentation import AugmentedSegmenter
-from scmn.inference.devices import resolve_device
+from scmn.inference.base import Segmenter
+from scmn.inference.memory.settings import complete_settings
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import MODELS
-from scmn.weights.files import read_weights
-from scmn.weights.released import DEFAULT_MODEL, find_weights
+from scmn.processes import Processes
+from scmn.weights.files import DEFAULT_WEIGHTS, WeightsFile, read_weights
 
 logger = logging.getLogger(__name__)
 
 RANDOM_SEED = 0
-"""Weights that are not loaded are drawn with this seed, so that a run can be resumed."""
+"""Seed of weights that are not loaded, so that the run can be resumed."""
+VIDEO_SIZE = 480
+"""Shorter side for the user's own videos: what the networks are trained and measured at."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What is segmented and where the results go."""
+class Task:
+    """What is segmented."""
 
     name: str
-    sources: Sequence[FrameSource]
-    output: Path
-    dataset: Dataset | None = None
-    """The data set that the sources are, for its protocol of size, scores and archive."""
+    data: Dataset | Sequence[FrameSource]
     size: int | None = None
-    """Shorter side where the configuration names none."""
-    weights: Path | None = None
-    overlay: bool = False
+    """Shorter side where the configuration gives none (None: frames keep their size)."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an evaluation gave."""
+    """Outcome of an evaluation."""
 
     records: tuple[SequenceRecord, ...]
     speed: Speed
-    scores: DatasetScores | None = None
-    files: tuple[Path, ...] = field(default=())
+    scores: DatasetScores | None
+    files: tuple[Path, ...]
 
 
-def resolve_config(path: Path | None, overrides: Sequence[str], weights: Path | None) -> Config:
-    """Load the configuration on top of the model's memory policy.
+def dataset_task(name: str, root: Path, sequences: Sequence[str] | None = None) -> Task:
+    """Open a data set, or some of its sequences; InputError if it is not there."""
+    dataset = open_dataset(name, root, sequences)
+    return Task(name, dataset, dataset.size)
 
-    Without ``path`` the model is the one that the weights name.
+
+def video_task(video: Path, masks: Sequence[Path]) -> Task:
+    """Open the user's own video.
+
+    Args:
+        video: a video file, a folder of frames, or a folder of such folders.
+        masks: one or more label PNGs, or a folder of them; for a folder of sequences the folder
+            with a folder of masks for each.
 
     Raises:
-        InputError: a wrong configuration, or nothing that names a model.
+        InputError: something is missing or does not fit.
+    """
+    return Task(video.resolve().stem, _video_sources(video, masks), VIDEO_SIZE)
+
+
+def _video_sources(video: Path, masks: Sequence[Path]) -> Sequence[FrameSource]:
+    given = masks[0] if len(masks) == 1 else masks
+    if not video.exists():
+        raise InputError(f"{video} does not exist; expected a video file or a folder of frames")
+    if video.is_file():
+        return [VideoFile(video, given)]
+    entries = [path for path in video.iterdir() if not path.name.startswith(".")]
+    if any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entries):
+        return [folder_sequence(video, given)]
+    if any(path.is_dir() for path in entries) and isinstance(given, Path):
+        return folder_sequences(video, given)
+    raise InputError(f"{video} holds neither images nor folders of images")
+
+
+def load_settings(
+    path: Path | str | None, overrides: Sequence[str], weights: Path | str | None
+) -> tuple[Config, WeightsFile | None]:
+    """Load the configuration and read the weights.
+
+    If neither ``path`` nor ``overrides`` name a model, the weights do (None: the bundled ones).
+
+    Raises:
+        InputError: the configuration or the file is wrong, or nothing names a model.
     """
     config = load_config(path, overrides)
-    if path is None and not names_model(overrides):
-        overrides = [f"model.name={_model_of(weights)}", *overrides]
-        config = load_config(path, overrides)
-    if config.model.name not in MODELS:
-        build_model(config.model.name)  # reports the unknown name
-    return load_config(path, overrides, Config(memory=MODELS[config.model.name].memory_defaults))
+    file: WeightsFile | None = None
+    if path is None and not any(override.startswith("model.name=") for override in overrides):
+        file = read_weights(weights or DEFAULT_WEIGHTS)
+        if file.description is None:
+            raise InputError(
+                f"{file.path} does not name its model: give --config, such as configs/stm.yaml"
+            )
+        config.model.name = file.description.name
+    name = config.model.name
+    if name not in MODELS:
+        build_model(name)  # reports the unknown name
+    if weights is not None and file is None:
+        file = read_weights(weights, model=name)
+    return config, file
 
 
-def names_model(overrides: Sequence[str]) -> bool:
-    """Whether overrides of the configuration say which model it is."""
-    return any(override.startswith("model.name=") for override in overrides)
+def evaluate(
+    task: Task,
+    config: Config,
+    output: Path,
+    *,
+    weights: WeightsFile | None = None,
+    overlay: bool = False,
+    processes: Processes,
+) -> Result | None:
+    """Segment the task's sequences, score the masks and write the results to ``output``.
 
-
-def _model_of(weights: Path | None) -> str:
-    description = None
-    if weights is not None:
-        description = read_weights(find_weights(weights, DEFAULT_MODEL)).description
-    if description is None:
-        raise InputError(
-            "which model? give --config (such as configs/stm.yaml), or --weights with a "
-            "published file or one that scmn wrote"
-        )
-    return description.name
-
-
-def evaluate(evaluation: Evaluation, config: Config, rank: Rank = ALONE) -> Result | None:
-    """Run an evaluation; the sequences are shared out over the ranks (see ``torchrun_rank``).
-
-    An interrupted run goes on where it stopped when called again with the same settings; sequences
-    whose frames or given masks have changed since are run anew.
+    Call it again with the same settings to resume an interrupted run. Sequences whose frames or
+    given masks have changed since are segmented again.
 
     Returns:
-        The result, or None on ranks other than the first.
+        The result, or None in processes other than the first.
 
     Raises:
-        InputError: the user's mistake, in one line; that of one rank is raised in all of them,
-            when the others are through with their sequences.
+        InputError: the user's mistake, in one line; that of one process is raised in all of them,
+            once the others have finished their sequences.
     """
-    folder = RunFolder(evaluation.output)
-    with rank.together():
-        device = resolve_device(rank.device(config.evaluation.device))
-        segmenter = _segmenter(_model(evaluation, config), config, evaluation, device)
-        if rank.first:
-            folder.begin(_identity(evaluation, config))
-            if evaluation.weights is None:
-                logger.warning("no --weights: the network is random, and so are its masks")
-    with rank.together():
-        _segment(evaluation, config, folder, segmenter, device, rank)
-    with rank.together():
-        return _finish(evaluation, config, folder) if rank.first else None
+    with processes.share_errors():
+        size = _size(task, config)
+        network = _build_network(config, weights)
+        segmenter = _segmenter(network, config, size, processes.device)
+        evaluator = Evaluator(
+            task.data,
+            output,
+            settings=_settings(task, config, network, weights, size),
+            overlay=overlay,
+            scoring_processes=config.evaluation.processes,
+        )
+        if weights is None and processes.first:
+            logger.warning("no --weights: the network is random, and so are its masks")
+    with processes.share_errors():
+        evaluator.segment(segmenter, processes, show_progress=True)
+    with processes.share_errors():
+        return _finish(evaluator, task, config, weights, size) if processes.first else None
 
 
-def _model(evaluation: Evaluation, config: Config) -> MemoryNetwork:
+def _build_network(config: Config, weights: WeightsFile | None) -> MemoryNetwork:
     torch.manual_seed(RANDOM_SEED)
     return build_model(
         config.model.name,
         backbone=config.model.backbone,
-        weights=evaluation.weights,
+        weights=weights,
         **config.model.switches,
     )
 
 
-def _size(evaluation: Evaluation, config: Config) -> int | None:
-    size = config.evaluation.size if config.evaluation.size is not None else evaluation.size
+def _size(task: Task, config: Config) -> int | None:
+    size = config.evaluation.size if config.evaluation.size is not None else task.size
     if size is not None and size < 0:
-        raise InputError(f"size must be positive, or 0 for the frames' own, not {size}")
+        raise InputError(f"size must be positive, or 0 to keep the frames' size, not {size}")
     return size or None
 
 
 def _segmenter(
-    model: MemoryNetwork, config: Config, evaluation: Evaluation, device: torch.device
-) -> VideoSegmenter | AugmentedSegmenter:
+    network: MemoryNetwork, config: Config, size: int | None, device: torch.device
+) -> Segmenter:
     settings: dict[str, Any] = {
         "memory": config.memory,
-        "size": _size(evaluation, config),
+        "size": size,
         "device": device,
         "precision": config.evaluation.precision,
         "compile": config.evaluation.compile,
@@ -160,115 +193,100 @@ def _segmenter(
     augmentation = config.evaluation.augmentation
     if augmentation.flip or list(augmentation.scales) != [1.0]:
         return AugmentedSegmenter(
-            model, flip=augmentation.flip, scales=augmentation.scales, **settings
+            network, flip=augmentation.flip, scales=augmentation.scales, **settings
         )
-    return VideoSegmenter(model, **settings)
+    return VideoSegmenter(network, **settings)
 
 
-def _identity(evaluation: Evaluation, config: Config) -> dict[str, Any]:
-    """Everything that the masks of all sequences depend on; see ``fingerprint`` for each one's."""
-    weights = "random"
-    if evaluation.weights is not None:
-        weights = hashlib.sha256(evaluation.weights.read_bytes()).hexdigest()[:16]
+def _settings(
+    task: Task,
+    config: Config,
+    network: MemoryNetwork,
+    weights: WeightsFile | None,
+    size: int | None,
+) -> dict[str, Any]:
+    """Everything that the masks of all sequences depend on; ``fingerprint`` has each one's."""
     return {
         "version": __version__,
-        "data": evaluation.name,
+        "data": task.name,
         "model": asdict(config.model),
-        "weights": weights,
-        "memory": dict(config.memory),
-        "size": _size(evaluation, config),
+        "weights": "random" if weights is None else weights.digest,
+        "memory": asdict(complete_settings(config.memory, network.memory_defaults)),
+        "size": size,
         "precision": config.evaluation.precision,
         "compiled": config.evaluation.compile,
         "augmentation": asdict(config.evaluation.augmentation),
     }
 
 
-def _segment(
-    evaluation: Evaluation,
+def _finish(
+    evaluator: Evaluator,
+    task: Task,
     config: Config,
-    folder: RunFolder,
-    segmenter: VideoSegmenter | AugmentedSegmenter,
-    device: torch.device,
-    rank: Rank,
-) -> None:
-    """Segment this rank's sequences that are not complete yet."""
-    pending = [
-        source
-        for source in rank.share(evaluation.sources)
-        if _record(evaluation, folder, source) is None
-    ]
-    frames = sum(len(source) for source in pending)
-    with (
-        logging_redirect_tqdm(),
-        tqdm(total=frames, unit="frame", disable=not rank.first or not frames) as bar,
-    ):
-        runner = SequenceRunner(
-            segmenter,
-            device,
-            folder,
-            precision=config.evaluation.precision,
-            processes=rank.count,
-            write_overlay=evaluation.overlay,
-            on_frame=bar.update,
-        )
-        for source in pending:
-            bar.set_description(source.name)
-            runner.run(source)
-
-
-def _record(
-    evaluation: Evaluation, folder: RunFolder, source: FrameSource
-) -> SequenceRecord | None:
-    """Return the record of a sequence that needs not be run."""
-    return folder.complete(source.name, fingerprint=fingerprint(source), overlay=evaluation.overlay)
-
-
-def _finish(evaluation: Evaluation, config: Config, folder: RunFolder) -> Result:
-    """Score what was written and write the result files."""
-    records = []
-    for source in evaluation.sources:
-        record = _record(evaluation, folder, source)
-        if record is None:
-            raise InputError(
-                f"while this ran, the frames or masks of '{source.name}' changed, or its results "
-                f"in {folder.path} were removed; run the same command again"
-            )
-        records.append(record)
+    weights: WeightsFile | None,
+    size: int | None,
+) -> Result:
+    """Score the masks and write the result files."""
+    records = evaluator.records()
     speed = Speed.of_records(records)
-    dataset = evaluation.dataset
     facts = {
-        "data": evaluation.name,
+        "data": task.name,
         "model": config.model.name,
-        "weights": "random" if evaluation.weights is None else evaluation.weights.name,
-        "scaled to": str(_size(evaluation, config) or "as stored"),
+        "weights": "random" if weights is None else weights.path.name,
+        "scaled to": str(size or "as stored"),
         **speed.facts(),
     }
-    files: list[Path] = []
     scores = None
-    if dataset is not None:
+    if evaluator.dataset is not None:
         try:
-            scores = score_sequences(
-                dataset.sequences,
-                folder.masks,
-                protocol=dataset.protocol,
-                processes=config.evaluation.processes,
-            )
+            scores = evaluator.score()
         except NothingToScore as reason:
             facts["no scores"] = str(reason)
-    if dataset is not None and dataset.archive is not None:
-        archive = folder.path / f"{dataset.name}.zip"
-        write_submission(archive, dataset.sequences, folder.masks, archive=dataset.archive)
-        files.append(archive)
-    split = evaluation.name if dataset is None else dataset.split
-    files += write_results(folder.path, scores, split=split, facts=facts, records=records)
-    report = folder.path / "report.html"
-    pictures = [Picture(r.name, folder.picture(r.name)) for r in records]
-    pictures = [p for p in pictures if isinstance(p.image, Path) and p.image.is_file()]
-    write_report(
-        report,
-        title=f"{config.model.name.upper()} on {evaluation.name}",
+    files = evaluator.write(
+        scores,
+        title=f"{config.model.name.upper()} on {task.name}",
+        split=task.name if evaluator.dataset is None else evaluator.dataset.split,
         facts=facts,
-        scores=scores,
-        pictures=pictures,
+        records=records,
     )
-    return Result(tuple(records), speed, scores, (*files, report))
+    return Result(records, speed, scores, files)
+
+
+def rescore(
+    masks: Path,
+    task: Task,
+    *,
+    output: Path | None = None,
+    scoring_processes: int | None = None,
+) -> tuple[DatasetScores, tuple[Path, ...]]:
+    """Score ``masks/<sequence>/<frame>.png``, written by any method, and write the result files.
+
+    Args:
+        masks: folder with a folder of label PNGs for each sequence.
+        task: the data set with the annotations.
+        output: where the result files go (None: into ``masks``, as the official tool does).
+        scoring_processes: see ``Evaluator``.
+
+    Returns:
+        The scores and the files that were written.
+
+    Raises:
+        InputError: masks are missing or do not fit, or no sequence has annotations to score with.
+    """
+    if not masks.is_dir():
+        raise InputError(f"folder of masks not found: {masks}")
+    evaluator = Evaluator(
+        task.data, output or masks, masks=masks, scoring_processes=scoring_processes
+    )
+    assert evaluator.dataset is not None
+    try:
+        scores = evaluator.score()
+    except NothingToScore as error:
+        raise InputError(f"{task.name} cannot be scored: {error}") from error
+    files = evaluator.write(
+        scores,
+        title=f"{masks.name} on {task.name}",
+        split=evaluator.dataset.split,
+        facts={"data": task.name, "masks": str(masks)},
+    )
+    return scores, files

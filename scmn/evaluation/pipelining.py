@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: files are read and written while the device computes."""
+"""Reading ahead and writing behind in threads, while the device computes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 AHEAD = 4
-"""Frames that are decoded before they are asked for."""
+"""Frames that are decoded in advance."""
 BEHIND = 8
 """Files that may wait to be written."""
 
@@ -19,9 +19,9 @@ _END = object()
 
 
 def read_ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
-    """Yield the items in their order while a thread takes up to ``depth`` further ones.
+    """Yield the items in order while a thread fetches up to ``depth`` further ones.
 
-    What taking an item raises is raised where that item would have come.
+    An exception from an item is raised when that item is due.
     """
     iterator = iter(items)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
@@ -35,7 +35,7 @@ def read_ahead(items: Iterable[Item], depth: int = AHEAD) -> Iterator[Item]:
 
 
 class WriteBehind:
-    """Calls functions in their order, in a thread; see :func:`write_behind`."""
+    """Calls functions in order, in a thread; see :func:`write_behind`."""
 
     def __init__(self, pool: ThreadPoolExecutor, depth: int) -> None:
         self._pool = pool
@@ -48,7 +48,7 @@ class WriteBehind:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> None:
-        """Have a function called; waits where too many calls do already."""
+        """Queue a call; wait if too many are queued already."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._depth):
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(function, *arguments, **named))
@@ -61,11 +61,11 @@ class WriteBehind:
 
 @contextlib.contextmanager
 def write_behind(depth: int = BEHIND) -> Iterator[WriteBehind]:
-    """Yield what calls functions behind the block's back, with at most ``depth`` of them waiting.
+    """Yield a queue of calls that a thread makes, at most ``depth`` of them waiting.
 
-    What a call raises is raised by a later :meth:`~WriteBehind.submit`, by
-    :meth:`~WriteBehind.flush`, or at the end of the block. A block that ends by another exception
-    still finishes the calls that wait.
+    An exception from a call is raised by a later :meth:`~WriteBehind.submit`, by
+    :meth:`~WriteBehind.flush`, or at the end of the block. If the block itself raises, queued calls
+    are still made.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-behind") as pool:
         files = WriteBehind(pool, depth)

@@ -4,15 +4,14 @@
   scored frame, n the highest id of the first annotation. While an object is hidden, predicting
   nothing counts as J = F = 1.
 - ``youtube``, as vos-benchmark: an object counts from the first scored frame on which the ground
-  truth or the prediction holds it, so that hidden frames before it are neither won nor lost.
-  The frame on which an object that comes later is given counts with the others.
+  truth or the prediction contains it, so that hidden frames before it do not affect its score.
+  The frame on which a later object is given counts like the others.
 
 Both leave out the first and the last annotated frame. An object that is visible on frame 0 only,
 then hidden, then visible again therefore counts from frame 1 in ``davis`` and from its return in
-``youtube``: a score without the name of its protocol says little.
+``youtube``: a score means little without the name of its protocol.
 
-In a prediction, void and objects that the ground truth does not have are no error of the objects
-that it has: they are ignored, and a note says so.
+In a prediction, void and objects that are not in the ground truth are ignored, and a note says so.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from scmn.data.masks import VOID, object_ids
 
 
 class ScoringProtocol(Protocol):
-    """Told of one frame after the other, it says which objects count; one per sequence."""
+    """Decides, frame by frame, which objects of one sequence count."""
 
     def begin(self, first_annotation: np.ndarray) -> None:
         """Take the label map of the first annotated frame, uint8 (H, W)."""
@@ -38,11 +37,11 @@ class ScoringProtocol(Protocol):
         ...
 
     def scored_objects(self) -> Sequence[int]:
-        """Return, after the last frame, the ids that the sequence's score is made of."""
+        """Return, after the last frame, the ids of the sequence's scored objects."""
         ...
 
     def notes(self) -> list[str]:
-        """Return, after the last frame, what a reader of the score should know."""
+        """Return, after the last frame, remarks on the score."""
         ...
 
 

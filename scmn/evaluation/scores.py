@@ -1,8 +1,8 @@
 """Scores of a data set: predicted label maps against its annotations, one process per core.
 
-Scored are the annotated frames whose masks the data set asks for, without the first and the last.
-``scmn.evaluation.protocols`` says which objects count there. A sequence without such a frame, or
-with none but given masks, is left out and named in the notes.
+The scored frames are the annotated ones whose masks the data set asks for, without the first and
+the last; ``scmn.evaluation.protocols`` defines which objects count on them. A sequence without such
+a frame, or where all of them are given, is left out and named in the notes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from scmn.data.masks import read_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError, nearest_name
 from scmn.evaluation.metrics import Statistics, score_frame, statistics
-from scmn.evaluation.predictions import prediction_path, require_predictions
 from scmn.evaluation.protocols import PROTOCOLS, ScoringProtocol
+from scmn.evaluation.run_folder import prediction_path, require_predictions
 
 FRAMES_WORTH_A_PROCESS = 300
 """Starting a process takes about as long as scoring this many frames."""
 
 
 class NothingToScore(InputError):
-    """The data set has no ground truth that a mask could be compared with."""
+    """The data set has no ground truth to compare masks with."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ class ObjectScores:
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """The scores of the objects of one sequence, by id."""
+    """Scores of the objects of one sequence, by id."""
 
     name: str
     frames: tuple[str, ...]
     """Names of all scored frames."""
     objects: tuple[ObjectScores, ...]
     notes: tuple[str, ...] = ()
-    """What a reader of the scores should know, such as predicted objects that were ignored."""
+    """Remarks on the scores, such as predicted objects that were ignored."""
 
 
 @dataclass(frozen=True)
 class DatasetScores:
-    """The scores of all sequences, in the data set's order.
+    """Scores of all sequences, in the data set's order.
 
-    Those that could not be scored are there without frames and objects.
+    Sequences that could not be scored have no frames and no objects.
     """
 
     protocol: str
@@ -113,9 +113,9 @@ def score_sequences(
 ) -> DatasetScores:
     """Score the predicted label maps ``masks_folder/<sequence>/<frame>.png``.
 
-    ``processes`` None uses the cores that this process may use, where that saves time. The result
-    does not depend on it. With more than one, a program must be importable by its workers: started
-    under ``if __name__ == "__main__"``.
+    ``processes`` None uses all available cores where that saves time. The result does not depend on
+    it. With more than one, the main program must be importable by its workers: it starts under
+    ``if __name__ == "__main__"``.
 
     Raises InputError if the protocol is unknown, a mask is missing (before anything is scored),
     cannot be read or has another size than its ground truth, or if the masks are the ground truth;
@@ -168,8 +168,7 @@ def score_sequence(sequence: VideoSequence, masks_folder: Path, *, protocol: str
 def scored_frames(sequence: VideoSequence) -> dict[int, str]:
     """Return index -> name of the frames that are scored, in time order.
 
-    There is none where fewer than three frames are annotated, or where all that would be scored
-    are given.
+    There are none if fewer than three frames are annotated, or if all of them are given.
     """
     annotated = sorted(sequence.annotation_paths)
     names = sequence.frame_names
@@ -224,7 +223,7 @@ def _score_in_processes(
     with ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("spawn"), initializer=_use_one_thread
     ) as executor:
-        # The longest sequences first: then no long one is left alone at the end.
+        # Longest first, so that no long sequence is left for the end.
         order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
         futures: dict[int, Future[SequenceScores]] = {
             index: executor.submit(_score, sequences[index], masks_folder, protocol)
@@ -242,7 +241,7 @@ def _use_one_thread() -> None:
 
 
 def _score(sequence: VideoSequence, masks_folder: Path, protocol: str) -> SequenceScores:
-    """Read every label map once, one frame at a time."""
+    """Score a sequence frame by frame; every label map is read once."""
     rule: ScoringProtocol = PROTOCOLS[protocol]()
     rule.begin(sequence.annotation(min(sequence.annotation_paths)))
     frames = scored_frames(sequence)
@@ -271,7 +270,7 @@ def _label_maps(sequence: VideoSequence, index: int, path: Path) -> tuple[np.nda
             "predict at the size of the ground truth"
         )
     if sequence.merge_objects:
-        # Whatever is not background is the object, in masks of 0 and 255 too.
+        # Everything but background is the object, also in masks of 0 and 255.
         prediction = (prediction > 0).astype(np.uint8)
     return ground_truth, prediction
 

@@ -16,7 +16,7 @@ from scmn.data.clips.sources import open_source
 from scmn.errors import InputError
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork, Segmentation
-from scmn.training.distributed import Processes
+from scmn.processes import Processes
 from scmn.training.losses import VideoLoss
 from scmn.training.normalization import check_images_per_pass
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate

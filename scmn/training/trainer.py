@@ -15,6 +15,7 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
+from scmn.processes import Processes, join_processes
 from scmn.training.averaging import WeightAverage
 from scmn.training.checkpoint import (
     Checkpoint,
@@ -25,7 +26,6 @@ from scmn.training.checkpoint import (
 )
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.cpu_kernels import use_cpu_kernels
-from scmn.training.distributed import Processes, join_processes
 from scmn.training.interruption import Interruption
 from scmn.training.normalization import set_normalization
 from scmn.training.optimizer import restore_optimizer
@@ -119,7 +119,9 @@ class Trainer:
             pass  # a wrong precision is reported before anything is built
         names = self._chosen_stages(stage)
         self.processes.on_first(self.folder.prepare)
-        checkpoint = self.folder.load_last() if resume is None else read_checkpoint(resume)
+        checkpoint = self.processes.on_first(
+            lambda: self.folder.load_last() if resume is None else read_checkpoint(resume)
+        )
         seed_everything(self.settings.seed)
         model = self.config.model
         fresh = checkpoint is None

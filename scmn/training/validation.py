@@ -1,4 +1,4 @@
-"""Validation during a run: J&F through the same segmenter and scorer as eval.py."""
+"""Validation during training: J&F through the same loop as eval.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from pathlib import Path
 import torch
 
 from scmn.data.datasets import Dataset, open_dataset
-from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
-from scmn.evaluation.predictions import prediction_path
-from scmn.evaluation.scores import score_sequences
+from scmn.evaluation.evaluator import Evaluator
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.training.settings import ValidationSettings
@@ -22,7 +20,7 @@ from scmn.training.settings import ValidationSettings
 
 @dataclass(frozen=True)
 class Validation:
-    """A validation set and how a network is run on it."""
+    """A validation set and the settings of inference on it."""
 
     dataset: Dataset
     size: int | None
@@ -36,7 +34,7 @@ class Validation:
         """Open the validation set; None if the run has none.
 
         Raises:
-            InputError: it is not there, or half of its settings are missing.
+            InputError: it is missing, has no annotations, or its settings are incomplete.
         """
         if settings.every is None:
             return None
@@ -54,21 +52,13 @@ class Validation:
 
     def run(self, network: MemoryNetwork, device: torch.device) -> dict[str, float]:
         """Segment and score with the network as it is now; J, F and their mean by name, in 0..1."""
+        segmenter = VideoSegmenter(
+            network, memory=self.memory, size=self.size, device=device, precision=self.precision
+        )
         with tempfile.TemporaryDirectory() as folder:
-            masks = Path(folder)
-            segmenter = VideoSegmenter(
-                network, memory=self.memory, size=self.size, device=device, precision=self.precision
-            )
-            for sequence in self.dataset.sequences:
-                segmenter.reset()
-                for frame in sequence.frames():
-                    prediction = segmenter.step(frame.image, frame.labels)
-                    path = prediction_path(masks, sequence.name, frame.name)
-                    write_label_map(path, prediction.labels)
-            scores = score_sequences(
-                self.dataset.sequences, masks, protocol=self.dataset.protocol, processes=1
-            )
-        summary = scores.summary
+            evaluator = Evaluator(self.dataset, Path(folder), pictures=False, scoring_processes=1)
+            evaluator.segment(segmenter)
+            summary = evaluator.score().summary
         return {"J&F": summary["J&F-Mean"], "J": summary["J-Mean"], "F": summary["F-Mean"]}
 
 

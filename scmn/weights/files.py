@@ -1,14 +1,16 @@
-"""Files of weights <-> networks: our own, and the published STM and STCN.
+"""Files of weights <-> networks: this package's formats, and the published STM and STCN.
 
-Nothing but tensors and plain data is ever loaded (``weights_only=True`` or safetensors).
+Only tensors and plain data are ever loaded (``weights_only=True`` or safetensors).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -23,31 +25,43 @@ from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.weights.published import convert_published, published_network
 
+DEFAULT_WEIGHTS = "default"
+"""What users give in place of a file for the weights that are bundled with the package."""
+DEFAULT_MODEL = "scmn_small"
+"""The model that is used when the user names none."""
 NAMES_SHOWN = 3
-"""How many tensors an error names before it counts the rest."""
+"""Number of tensors that an error names; the rest is counted."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file's tensors under our names."""
+    """The tensors of a file, under this package's names."""
 
     path: Path
     state: dict[str, Tensor]
     description: ModelDescription | None
-    """Which model they are of, where the file says so."""
+    """Their model, if the file names it."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of the file's SHA-256."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
 
 
-def read_weights(path: str | Path) -> WeightsFile:
+def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsFile:
     """Read a file of weights.
 
-    Accepted are a published STM or STCN file, our ``.safetensors``, our training checkpoint, and a
-    plain state dict of ours. Of a checkpoint that keeps an average of the weights the average is
-    read, which is what was validated.
+    Args:
+        weights: a published STM or STCN file, a ``.safetensors`` file, training checkpoint or
+            state dict of this package, or "default": the bundled weights of ``model``. If a
+            checkpoint has averaged weights, those are read: they are what was validated.
+        model: name of the model that "default" refers to.
 
     Raises:
-        InputError: the file is missing, damaged, no file of weights, or holds pickled objects.
+        InputError: the file is missing, damaged, not a file of weights, or holds pickled objects;
+            or there are no bundled weights.
     """
-    path = Path(path)
+    path = _bundled_weights(model) if str(weights) == DEFAULT_WEIGHTS else Path(weights)
     if not path.is_file():
         raise InputError(f"weights file not found: {path}")
     if path.suffix == ".safetensors":
@@ -102,12 +116,12 @@ def save_weights(
     """Write ``network`` as ``.safetensors`` with its description in the metadata, atomically.
 
     Args:
-        network: a network that ``build_model`` made.
+        network: a network from ``build_model``.
         path: where to write.
         dtype: data type of the floating-point tensors (None: as they are).
     """
     if network.description is None:
-        raise ValueError("only a network that build_model made knows what it is")
+        raise ValueError("the network has no description: build it with build_model")
     state = {
         name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
         for name, value in network.state_dict().items()
@@ -119,8 +133,16 @@ def save_weights(
         ),
     }
     with atomic_path(Path(path)) as temporary:
-        # save_file would make a file that only its owner can read.
+        # save_file would create a file that only its owner can read.
         temporary.write_bytes(save(state, metadata=metadata))
+
+
+def _bundled_weights(model: str) -> Path:
+    path = Path(__file__).parent / f"{model}.safetensors"
+    if not path.is_file():
+        bundled = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors")))
+        raise InputError(f"no weights of '{model}' are bundled, only of {bundled}: give a file")
+    return path
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
@@ -140,7 +162,7 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
 
 def load_tensors_only(path: Path) -> dict[str, Any]:
-    """Read a file of torch that holds a dictionary of tensors and plain data.
+    """Read a torch file that holds a dictionary of tensors and plain data.
 
     Raises:
         InputError: it cannot be read, or holds anything else.

@@ -1,4 +1,4 @@
-"""ImageNet weights of the backbones: where they lie, and loading them into a network's trunks."""
+"""ImageNet weights of the backbones: their addresses, and loading them into a network."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PRETRAINED_BACKBONES: dict[str, str] = {
     "resnest50": "https://github.com/zhanghang1989/ResNeSt/releases/download/weights_step1/"
     "resnest50-528c19ca.pth",
 }
-"""Backbone -> address; the first digits of the SHA-256 end the file's name and are checked."""
+"""Backbone -> address; the end of the file name is the start of its SHA-256, which is checked."""
 
 
 def load_pretrained_backbones(network: nn.Module, file: Path | None = None) -> None:
-    """Load ImageNet weights into every :class:`Trunk` of ``network``; stems for masks stay.
+    """Load ImageNet weights into every :class:`Trunk` of ``network``; stems for masks are kept.
 
     Args:
         network: any network.
@@ -35,7 +35,7 @@ def load_pretrained_backbones(network: nn.Module, file: Path | None = None) -> N
             torch.hub's folder, ``TORCH_HOME``).
 
     Raises:
-        InputError: there are no weights for a backbone, or they cannot be had.
+        InputError: there are no weights for a backbone, or they cannot be downloaded or read.
     """
     trunks = [module for module in network.modules() if isinstance(module, Trunk)]
     for trunk in trunks:
@@ -56,7 +56,7 @@ def _load_trunk(trunk: Trunk, state: dict[str, torch.Tensor], file: Path) -> Non
 
 
 def _downloaded(backbone: str) -> Path:
-    """Return the file of a backbone's weights, downloaded if it is not there yet."""
+    """Return the file of a backbone's weights; download it if it is missing."""
     if backbone not in PRETRAINED_BACKBONES:
         raise InputError(
             f"no pretrained weights for backbone '{backbone}'; "
@@ -70,8 +70,8 @@ def _downloaded(backbone: str) -> Path:
             torch.hub.download_url_to_file(address, str(file), _hash_of(file))
         except (urllib.error.URLError, OSError) as error:
             raise InputError(
-                f"cannot download {address} ({error}); put the file there by hand: {file}, "
-                "or name one (pretrained_backbone=FILE)"
+                f"cannot download {address} ({error}); copy the file to {file} by hand, "
+                "or give one with pretrained_backbone=FILE"
             ) from error
         except RuntimeError as error:
             raise InputError(f"{address}: {' '.join(str(error).split())}") from error
@@ -79,7 +79,7 @@ def _downloaded(backbone: str) -> Path:
 
 
 def _read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """Read a file of tensors; if a hash ends its name, as in torch.hub's files, it is checked."""
+    """Read a file of tensors; a hash at the end of its name, as torch.hub has it, is checked."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -91,7 +91,7 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = torch.load(
             io.BytesIO(content), map_location="cpu", weights_only=True
         )
-    except Exception as error:  # torch.load raises errors of many kinds for what is no such file
+    except Exception as error:  # torch.load raises many kinds of errors for other files
         raise InputError(
             f"{file} is not a file of weights: {str(error).splitlines()[0]}"
         ) from error

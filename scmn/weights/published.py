@@ -1,4 +1,4 @@
-"""Names and shapes of the published STM and STCN files -> ours.
+"""Published STM and STCN files: their tensor names and shapes -> this package's.
 
 The published state dicts are those of github.com/seoungwugoh/STM (names may carry ``module.``) and
 github.com/hkchengrex/STCN.
@@ -62,7 +62,7 @@ _CONVOLUTION_BIAS = re.compile(r"(conv\d|downsample\.0)\.bias$")
 
 
 def published_network(state: Mapping[str, Tensor]) -> str | None:
-    """Return "stm" or "stcn" if the tensor names are those of a published file, else None."""
+    """Return "stm" or "stcn" if the tensor names are those of its published file, else None."""
     if any(re.match(r"(module\.)?Encoder_M\.", name) for name in state):
         return "stm"
     if any(re.match(r"(module\.)?value_encoder\.", name) for name in state):
@@ -71,10 +71,10 @@ def published_network(state: Mapping[str, Tensor]) -> str | None:
 
 
 def convert_published(state: Mapping[str, Tensor], network: str) -> StateDict:
-    """Convert the published state dict of ``network`` ("stm" or "stcn") to our names."""
+    """Convert the published state dict of ``network`` ("stm" or "stcn") to this package's names."""
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if network == "stm":
-        # The image mean and std are constants of ours.
+        # Image mean and std are constants here.
         kept = {n: t for n, t in state.items() if n.split(".")[-1] not in ("mean", "std")}
         return _renamed(kept, _STM_NAMES)
     return _fold_convolution_biases(_split_stem(_renamed(state, _STCN_NAMES)))
@@ -90,7 +90,7 @@ def _renamed(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) ->
 
 
 def _split_stem(state: StateDict) -> StateDict:
-    """STCN convolves [image, mask, other masks] with one kernel; ours are three that are added."""
+    """STCN convolves [image, mask, others] with one kernel; here three convolutions are added."""
     name = "memory_encoder.trunk.conv1.weight"
     if name in state and state[name].shape[1] == 5:
         stem = state.pop(name)
@@ -101,7 +101,7 @@ def _split_stem(state: StateDict) -> StateDict:
 
 
 def _fold_convolution_biases(state: StateDict) -> StateDict:
-    """Move biases of STCN's value trunk into the batch norm behind: (x + b) - m = x - (m - b)."""
+    """Move biases of STCN's value trunk into the next batch norm: (x + b) - m = x - (m - b)."""
     folded = dict(state)
     for name, bias in state.items():
         if name.startswith("memory_encoder.trunk.") and _CONVOLUTION_BIAS.search(name):

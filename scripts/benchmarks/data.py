@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.networks import build_for_training
 from scmn.config import load_config
 from scmn.data.clips.loading import ClipLoader
-from scmn.evaluation.runner import device_name
+from scmn.evaluation.sequence_run import device_name
 from scmn.inference.devices import resolve_device
-from scmn.training.distributed import Processes
+from scmn.processes import Processes
 from scmn.training.stage import Stage
 
 WARM_UP = 2

@@ -20,7 +20,7 @@ import plain_metrics
 
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
-from scmn.evaluation.predictions import prediction_path
+from scmn.evaluation.run_folder import prediction_path
 from scmn.evaluation.scores import SequenceScores, score_sequence
 
 WIDTH, HEIGHT = 854, 480

@@ -17,7 +17,7 @@ from benchmarks.networks import build_for_training
 from scmn.config import load_config
 from scmn.data.clips.loading import ClipLoader
 from scmn.inference.devices import resolve_device
-from scmn.training.distributed import Processes
+from scmn.processes import Processes
 from scmn.training.stage import Stage
 
 CHANGES = (

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from scmn.data.masks import read_label_map
-from scmn.evaluation.evaluate import Result, evaluate, resolve_config
-from scmn.evaluation.inputs import dataset_evaluation
+from scmn.evaluation.evaluate import Result, Task, dataset_task, evaluate, load_settings
+from scmn.processes import Processes
 
 SIZE = (64, 96)
 FRAMES = 6
 
 
-def run(davis: Path, weights: Path, output: Path, *overrides: str, **options: object) -> Result:
-    config = resolve_config(None, overrides, weights)
-    evaluation = dataset_evaluation(
-        "davis2017-val",
-        davis,
-        model="scmn",
-        weights=weights,
-        output=output,
-        **options,  # type: ignore[arg-type]
-    )
-    result = evaluate(evaluation, config)
+def run(
+    davis: Path,
+    weights: Path,
+    output: Path,
+    *overrides: str,
+    sequences: Sequence[str] | None = None,
+    overlay: bool = False,
+) -> Result:
+    task = dataset_task("davis2017-val", davis, sequences)
+    return run_task(task, weights, output, *overrides, overlay=overlay)
+
+
+def run_task(
+    task: Task, weights: Path | None, output: Path, *overrides: str, overlay: bool = False
+) -> Result:
+    config, file = load_settings(None, overrides, weights)
+    processes = Processes(torch.device("cpu"))
+    result = evaluate(task, config, output, weights=file, overlay=overlay, processes=processes)
     assert result is not None
     return result
 

@@ -12,7 +12,7 @@ import pytest
 from scmn.data.datasets import Archive
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
-from scmn.evaluation.archives import write_submission
+from scmn.evaluation.results import write_submission
 from tests.evaluation.conftest import MakeSequence
 
 LABELS = np.eye(8, dtype=np.uint8)
@@ -38,7 +38,7 @@ def names_in(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("form", "root"), [("sequences", ""), ("annotations", "Annotations/")])
-def test_only_what_the_server_expects(
+def test_write_submission_holds_what_the_server_expects(
     sequences: list[VideoSequence], masks_folder: Path, tmp_path: Path, form: Archive, root: str
 ) -> None:
     path = tmp_path / "submission.zip"
@@ -50,7 +50,7 @@ def test_only_what_the_server_expects(
     assert written == (masks_folder / "a" / "00003.png").read_bytes()
 
 
-def test_same_masks_give_the_same_bytes(
+def test_write_submission_is_reproducible(
     sequences: list[VideoSequence], masks_folder: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
@@ -61,7 +61,7 @@ def test_same_masks_give_the_same_bytes(
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_missing_masks_leave_an_old_archive_as_it_was(
+def test_write_submission_keeps_the_old_archive_if_masks_are_missing(
     sequences: list[VideoSequence], masks_folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "submission.zip"

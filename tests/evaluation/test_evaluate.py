@@ -10,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from scmn import InputError
-from scmn.config import Config
+from scmn import InputError, VideoSegmenter
+from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
-from scmn.evaluation.evaluate import evaluate, resolve_config
-from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
-from scmn.evaluation.rescore import score_folder
+from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video_task
+from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
-from tests.evaluation.runs import FRAMES, SIZE, masks_of, run
+from tests.conftest import build_small
+from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task
 
 
-def test_what_is_written(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_masks_overlays_scores_and_report(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     result = run(davis, weights, tmp_path, overlay=True)
     masks = masks_of(tmp_path)
     assert len(masks) == 2 * FRAMES
@@ -50,7 +53,7 @@ def test_what_is_written(davis: Path, weights: Path, tmp_path: Path) -> None:
     assert table["sequence"].split()[2] == "J&F"
 
 
-def test_overlays_are_not_part_of_the_time(
+def test_evaluate_does_not_time_overlays(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -60,7 +63,7 @@ def test_overlays_are_not_part_of_the_time(
         return image
 
     calls = 0
-    monkeypatch.setattr("scmn.evaluation.runner.overlay", slow)
+    monkeypatch.setattr("scmn.evaluation.sequence_run.overlay", slow)
     name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
     begun = time.perf_counter()
     (record,) = run(davis, weights, tmp_path, sequences=[name]).records
@@ -69,7 +72,7 @@ def test_overlays_are_not_part_of_the_time(
 
 
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_short_sequence_does_not_cost_the_others_their_scores(
+def test_evaluate_scores_the_others_beside_a_short_sequence(
     davis: Path, weights: Path, tmp_path: Path, length: int
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -87,11 +90,11 @@ def test_a_short_sequence_does_not_cost_the_others_their_scores(
     assert (tmp_path / "out/global_results-val.csv").is_file()
     assert f"{short}: not scored" in result_table(result)
     assert f"{short}: not scored" in (tmp_path / "out/report.html").read_text()
-    scores, _ = score_folder(tmp_path / "out/masks", "davis2017-val", tmp_path / "data")
+    scores, _ = rescore(tmp_path / "out/masks", dataset_task("davis2017-val", tmp_path / "data"))
     assert scores.summary == alone.scores.summary
 
 
-def test_only_short_sequences_give_masks_without_scores(
+def test_evaluate_writes_masks_without_scores_for_short_sequences(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -104,25 +107,22 @@ def test_only_short_sequences_give_masks_without_scores(
     content = json.loads((tmp_path / "out/results.json").read_text())
     assert "2 annotated frames" in content["facts"]["no scores"]
     assert (tmp_path / "out/report.html").is_file()
-    with pytest.raises(InputError, match=r"cannot be scored with .*2 annotated frames"):
-        score_folder(tmp_path / "out/masks", "davis2017-val", tmp_path / "data")
+    with pytest.raises(InputError, match=r"val cannot be scored: .*2 annotated frames"):
+        rescore(tmp_path / "out/masks", dataset_task("davis2017-val", tmp_path / "data"))
 
 
-def test_random_weights_are_said(
+def test_evaluate_warns_of_random_weights(
     davis: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     small = [f"model.switches.{name}=16" for name in ("key_dim", "value_dim", "hidden_dim")]
-    config = resolve_config(None, ["model.name=stcn", "model.backbone=resnet18", *small], None)
     name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
-    evaluation = dataset_evaluation(
-        "davis2017-val", davis, model="stcn", sequences=[name], output=tmp_path
-    )
+    task = dataset_task("davis2017-val", davis, [name])
     with caplog.at_level(logging.WARNING):
-        evaluate(evaluation, config)
+        run_task(task, None, tmp_path, "model.name=stcn", "model.backbone=resnet18", *small)
     assert "the network is random" in caplog.text
 
 
-def test_a_folder_of_foreign_masks_is_left_alone(
+def test_evaluate_refuses_a_folder_of_other_masks(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "masks").mkdir()
@@ -130,21 +130,18 @@ def test_a_folder_of_foreign_masks_is_left_alone(
         run(davis, weights, tmp_path)
 
 
-def test_scoring_the_written_masks_gives_the_same_scores(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_rescore_gives_the_same_scores(davis: Path, weights: Path, tmp_path: Path) -> None:
     result = run(davis, weights, tmp_path / "run")
     assert result.scores is not None
-    scores, files = score_folder(
-        tmp_path / "run" / "masks", "davis2017-val", davis, output=tmp_path / "scores"
-    )
+    task = dataset_task("davis2017-val", davis)
+    scores, files = rescore(tmp_path / "run" / "masks", task, output=tmp_path / "scores")
     assert scores.summary == result.scores.summary
     assert all(path.parent == tmp_path / "scores" for path in files)
     csv = "per-sequence_results-val.csv"
     assert (tmp_path / "scores" / csv).read_text() == (tmp_path / "run" / csv).read_text()
 
 
-def test_some_sequences_only(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_dataset_task_selects_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
     name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[1]
     result = run(davis, weights, tmp_path, sequences=[name])
     assert [record.name for record in result.records] == [name]
@@ -152,7 +149,7 @@ def test_some_sequences_only(davis: Path, weights: Path, tmp_path: Path) -> None
         run(davis, weights, tmp_path / "other", sequences=["nonsense"])
 
 
-def test_test_time_augmentation(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_with_test_time_augmentation(davis: Path, weights: Path, tmp_path: Path) -> None:
     settings = ("evaluation.augmentation.flip=true", "evaluation.augmentation.scales=[1.0,1.3]")
     result = run(davis, weights, tmp_path, *settings)
     assert len(masks_of(tmp_path)) == 2 * FRAMES
@@ -188,20 +185,12 @@ def youtube_tree(davis: Path, root: Path) -> str:
     return name
 
 
-def test_youtube_vos_with_an_object_that_appears_later(
+def test_evaluate_youtube_vos_with_an_object_that_appears_later(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     name = youtube_tree(davis, tmp_path / "data")
-    config = resolve_config(None, [], weights)
-    evaluation = dataset_evaluation(
-        "youtube-vos-2019-val",
-        tmp_path / "data",
-        model="scmn",
-        weights=weights,
-        output=tmp_path / "out",
-    )
-    result = evaluate(evaluation, config)
-    assert result is not None
+    task = dataset_task("youtube-vos-2019-val", tmp_path / "data")
+    result = run_task(task, weights, tmp_path / "out")
     assert result.scores is None  # the annotations are the given ones only
     assert result.records[0].frames == FRAMES
     assert result.records[0].written == ("00000", "00002", "00004")
@@ -214,33 +203,22 @@ def test_youtube_vos_with_an_object_that_appears_later(
     assert (tmp_path / "out" / "youtube-vos-2019-val.zip").is_file()
 
 
-def test_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
     frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
     mask = davis / "Annotations/480p" / frames.name / "00000.png"
-    config = resolve_config(None, [], weights)
-    evaluation = video_evaluation(frames, [mask], model="scmn", weights=weights, output=tmp_path)
-    result = evaluate(evaluation, config)
-    assert result is not None
+    result = run_task(video_task(frames, [mask]), weights, tmp_path)
     assert result.scores is None
     assert len(masks_of(tmp_path)) == FRAMES
     assert (tmp_path / "report.html").is_file()
 
 
-def test_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
-    config = resolve_config(None, [], weights)
-    evaluation = video_evaluation(
-        davis / "JPEGImages/480p",
-        [davis / "Annotations/480p"],
-        model="scmn",
-        weights=weights,
-        output=tmp_path,
-    )
-    result = evaluate(evaluation, config)
-    assert result is not None
+def test_video_task_reads_a_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
+    task = video_task(davis / "JPEGImages/480p", [davis / "Annotations/480p"])
+    result = run_task(task, weights, tmp_path)
     assert len(result.records) == 2
 
 
-def test_disk_full_while_writing(
+def test_evaluate_resumes_after_a_full_disk(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saves = 0
@@ -264,7 +242,7 @@ def test_disk_full_while_writing(
     assert len(masks_of(tmp_path)) == 2 * FRAMES
 
 
-def test_a_bad_mask_is_named_with_its_sequence_and_frame(
+def test_evaluate_names_sequence_and_frame_of_a_bad_mask(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
@@ -278,20 +256,41 @@ def test_a_bad_mask_is_named_with_its_sequence_and_frame(
         run(tmp_path / "data", weights, tmp_path / "out")
 
 
-def test_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_refuses_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than max_objects=0"):
         run(davis, weights, tmp_path, "evaluation.max_objects=0")
 
 
-def test_the_policy_of_memory_is_the_networks_own(tmp_path: Path) -> None:
-    config = resolve_config(None, ["model.name=stcn", "memory.max_frames=4"], None)
-    assert isinstance(config, Config)
+def test_evaluator_without_settings_segments_everything_again(davis: Path, tmp_path: Path) -> None:
+    evaluator = Evaluator(open_dataset("davis2017-val", davis), tmp_path, pictures=False)
+    segmenter = VideoSegmenter(build_small("scmn"))
+    evaluator.segment(segmenter)
+    first = evaluator.records()
+    evaluator.segment(segmenter)
+    assert len(first) == 2
+    assert evaluator.records() != first  # the measured times differ
+    assert evaluator.score().protocol == "davis"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "records"]
+
+
+def test_load_settings_takes_the_networks_memory_policy() -> None:
+    config, _ = load_settings(None, ["model.name=stcn", "memory.max_frames=4"], None)
     assert config.memory == {"max_frames": 4}
-    assert config.memory.max_frames == 4
 
 
-def test_a_model_must_be_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="which model"):
-        resolve_config(None, [], None)
+def test_load_settings_takes_the_model_from_the_weights(weights: Path, tmp_path: Path) -> None:
+    config, file = load_settings(None, [], weights)
+    assert config.model.name == "scmn"
+    assert file is not None
+    torch.save(file.state, tmp_path / "nameless.pth")
+    with pytest.raises(InputError, match=r"nameless\.pth does not name its model"):
+        load_settings(None, [], tmp_path / "nameless.pth")
     with pytest.raises(InputError, match="did you mean 'stcn'"):
-        resolve_config(None, ["model.name=stnc"], None)
+        load_settings(None, ["model.name=stnc"], None)
+
+
+def test_load_settings_without_a_model_takes_the_bundled_weights() -> None:
+    config, file = load_settings(None, [], None)
+    assert config.model.name == "scmn_small"
+    assert file is not None
+    assert file.path.name == "scmn_small.safetensors"

@@ -71,7 +71,7 @@ def official(golden: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def test_j_and_f_are_the_official_ones(official: dict[str, np.ndarray]) -> None:
+def test_score_frame_gives_the_official_numbers(official: dict[str, np.ndarray]) -> None:
     pairs = zip(official["annotation"], official["prediction"], strict=True)
     scores = np.array([score_frame(*pair, [1]) for pair in pairs])[..., 0]
     np.testing.assert_allclose(
@@ -89,7 +89,7 @@ def test_j_and_f_are_the_official_ones(official: dict[str, np.ndarray]) -> None:
         ("contour_accuracy_f", "f_mean_recall_decay"),
     ],
 )
-def test_statistics_are_the_official_ones(
+def test_statistics_gives_the_official_numbers(
     official: dict[str, np.ndarray], values: str, expected: str
 ) -> None:
     result = statistics(official[values])
@@ -103,7 +103,7 @@ def test_statistics_are_the_official_ones(
 
 @given(mask_pairs())
 @settings(max_examples=40, deadline=None)
-def test_equals_brute_force(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_metrics_equal_brute_force(pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = pair
     union = np.sum(first | second)
     j = np.sum(first & second) / union if union else 1.0
@@ -114,7 +114,7 @@ def test_equals_brute_force(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 @given(mask_pairs())
 @settings(max_examples=40, deadline=None)
-def test_symmetry_range_and_identity(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_metrics_are_symmetric_and_in_range(pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = pair
     for measure in (region_similarity, contour_accuracy):
         assert measure(first, second) == pytest.approx(measure(second, first), abs=1e-12)
@@ -124,7 +124,7 @@ def test_symmetry_range_and_identity(pair: tuple[np.ndarray, np.ndarray]) -> Non
 
 @given(mask_pairs(), st.integers(1, 5), st.integers(1, 5))
 @settings(max_examples=40, deadline=None)
-def test_translation_inside_the_frame_changes_nothing(
+def test_metrics_ignore_translation_inside_the_frame(
     pair: tuple[np.ndarray, np.ndarray], down: int, right: int
 ) -> None:
     framed = np.stack(pair)
@@ -138,7 +138,7 @@ def test_translation_inside_the_frame_changes_nothing(
 
 @given(mask_pairs())
 @settings(max_examples=40, deadline=None)
-def test_all_objects_of_a_frame_at_once(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_score_frame_equals_single_objects(pair: tuple[np.ndarray, np.ndarray]) -> None:
     """Ids need not be consecutive; void is background; an object may be absent from either map."""
     first, second = pair
     ground_truth = np.where(first, 3, np.where(second, 255, 0)).astype(np.uint8)
@@ -151,7 +151,7 @@ def test_all_objects_of_a_frame_at_once(pair: tuple[np.ndarray, np.ndarray]) -> 
     assert j[1] == f[1] == 1.0
 
 
-def test_empty_masks() -> None:
+def test_metrics_of_empty_masks() -> None:
     empty = np.zeros((40, 50), dtype=bool)
     square = empty.copy()
     square[10:20, 10:20] = True
@@ -162,7 +162,7 @@ def test_empty_masks() -> None:
     assert (region_similarity(everything, empty), contour_accuracy(everything, empty)) == (0.0, 1.0)
 
 
-def test_tolerance_is_8_pixels_at_480p() -> None:
+def test_boundary_tolerance_is_8_pixels_at_480p() -> None:
     assert boundary_tolerance((480, 854)) == 8
     assert boundary_tolerance((300, 400)) == 4  # a diagonal of exactly 500
     apart = np.zeros((2, 480, 854), dtype=bool)
@@ -174,13 +174,13 @@ def test_tolerance_is_8_pixels_at_480p() -> None:
     assert contour_accuracy(*apart) == 0.0
 
 
-def test_sizes_must_agree() -> None:
+def test_metrics_refuse_different_sizes() -> None:
     first, second = np.zeros((4, 6), np.uint8), np.zeros((6, 4), np.uint8)
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(6, 4\)"):
         score_frame(first, second, [1])
 
 
-def test_decay_of_a_long_sequence() -> None:
+def test_statistics_decay_of_a_long_sequence() -> None:
     """The official tool keeps frame numbers in 8 bits, which goes wrong from 256 frames on."""
     values = np.repeat([1.0, 0.9, 0.6, 0.25], 250)
     result = statistics(values)
@@ -204,7 +204,7 @@ def test_statistics_leave_out_nan_as_the_official_tool_does() -> None:
     assert result.decay == pytest.approx(0.7 - 0.2)
 
 
-def test_recall_excludes_the_threshold() -> None:
+def test_statistics_recall_excludes_the_threshold() -> None:
     assert statistics(np.array([0.5, 0.51])).recall == 0.5
 
 

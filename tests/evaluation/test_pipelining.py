@@ -15,12 +15,12 @@ from scmn.data.masks import read_label_map, write_label_map
 from scmn.evaluation.pipelining import read_ahead, write_behind
 
 
-def test_items_keep_their_order() -> None:
+def test_read_ahead_keeps_the_order() -> None:
     assert list(read_ahead(range(50), depth=3)) == list(range(50))
     assert list(read_ahead([])) == []
 
 
-def test_no_more_than_the_depth_is_taken_ahead() -> None:
+def test_read_ahead_fetches_at_most_depth_items() -> None:
     taken = []
 
     def items() -> Iterator[int]:
@@ -33,7 +33,7 @@ def test_no_more_than_the_depth_is_taken_ahead() -> None:
     assert len(taken) == 20
 
 
-def test_an_error_comes_where_its_item_would_have_come() -> None:
+def test_read_ahead_raises_when_the_item_is_due() -> None:
     def items() -> Iterator[int]:
         yield 0
         yield 1
@@ -45,7 +45,7 @@ def test_an_error_comes_where_its_item_would_have_come() -> None:
         next(numbers)
 
 
-def test_leaving_early_stops_the_thread() -> None:
+def test_read_ahead_stops_its_thread_when_closed() -> None:
     before = threading.active_count()
     frames = read_ahead(iter(range(10**9)), depth=2)
     assert next(frames) == 0
@@ -53,7 +53,7 @@ def test_leaving_early_stops_the_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_files_are_written_in_order_and_completely(tmp_path: Path) -> None:
+def test_write_behind_keeps_the_order(tmp_path: Path) -> None:
     written: list[int] = []
     with write_behind(depth=2) as files:
         for number in range(10):
@@ -63,7 +63,7 @@ def test_files_are_written_in_order_and_completely(tmp_path: Path) -> None:
     assert read_label_map(tmp_path / "9.png").max() == 9
 
 
-def test_a_bounded_number_of_calls_waits() -> None:
+def test_write_behind_queues_at_most_depth_calls() -> None:
     gate, started, calls = threading.Event(), threading.Event(), 12
 
     def produce() -> None:
@@ -85,14 +85,14 @@ def test_a_bounded_number_of_calls_waits() -> None:
     assert len(submitted) == calls
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_write_behind_raises_for_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "masks").write_text("a file where a folder should be")
     path = tmp_path / "masks" / "00000.png"
     with pytest.raises(InputError, match=r"masks"), write_behind() as files:
         files.submit(write_label_map, path, np.zeros((4, 4), np.uint8))
 
 
-def test_what_waits_is_written_when_the_block_fails(tmp_path: Path) -> None:
+def test_write_behind_finishes_when_the_block_fails(tmp_path: Path) -> None:
     path = tmp_path / "00000.png"
     with contextlib.suppress(ZeroDivisionError), write_behind() as files:
         files.submit(write_label_map, path, np.zeros((4, 4), np.uint8))

@@ -8,9 +8,9 @@ import numpy as np
 
 from scmn import save_weights
 from scmn.data.masks import read_label_map
-from scmn.evaluation.evaluate import evaluate, resolve_config
-from scmn.evaluation.inputs import dataset_evaluation, video_evaluation
+from scmn.evaluation.evaluate import dataset_task, video_task
 from tests.conftest import build_small
+from tests.evaluation.runs import run_task
 
 OVERRIDES = ["evaluation.size=64", "memory.max_frames=4"]
 
@@ -20,18 +20,10 @@ def small_weights(folder: Path) -> Path:
     return folder / "small.safetensors"
 
 
-def test_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
+def test_evaluate_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
     weights = small_weights(tmp_path)
-    evaluation = dataset_evaluation(
-        "davis2017-val",
-        shared_data / "davis-clips",
-        model="scmn",
-        sequences=["dogs-jump"],
-        weights=weights,
-        output=tmp_path / "out",
-    )
-    result = evaluate(evaluation, resolve_config(None, OVERRIDES, weights))
-    assert result is not None
+    task = dataset_task("davis2017-val", shared_data / "davis-clips", ["dogs-jump"])
+    result = run_task(task, weights, tmp_path / "out", *OVERRIDES)
     assert result.scores is not None
     assert [scored.object_id for scored in result.scores.objects] == [1, 2, 3]
     masks = sorted((tmp_path / "out/masks/dogs-jump").iterdir())
@@ -39,19 +31,12 @@ def test_three_objects_of_davis(shared_data: Path, tmp_path: Path) -> None:
     assert read_label_map(masks[-1]).shape == (240, 432)
 
 
-def test_five_look_alikes_from_their_folder(shared_data: Path, tmp_path: Path) -> None:
+def test_evaluate_five_similar_objects_from_a_folder(shared_data: Path, tmp_path: Path) -> None:
     weights = small_weights(tmp_path)
     clips = shared_data / "davis-clips"
     mask = clips / "Annotations/480p/gold-fish/00000.png"
-    evaluation = video_evaluation(
-        clips / "JPEGImages/480p/gold-fish",
-        [mask],
-        model="scmn",
-        weights=weights,
-        output=tmp_path / "out",
-    )
-    result = evaluate(evaluation, resolve_config(None, OVERRIDES, weights))
-    assert result is not None
+    task = video_task(clips / "JPEGImages/480p/gold-fish", [mask])
+    result = run_task(task, weights, tmp_path / "out", *OVERRIDES)
     assert result.records[0].objects == 5
     assert result.records[0].frames == 40
     first = read_label_map(tmp_path / "out/masks/gold-fish/00000.png")

@@ -99,7 +99,7 @@ def page(tmp_path: Path, scores: DatasetScores) -> Page:
     return Page(path)
 
 
-def test_scores_are_shown_in_percent(page: Page, scores: DatasetScores) -> None:
+def test_report_shows_scores_in_percent(page: Page, scores: DatasetScores) -> None:
     text = " ".join(page.text)
     assert "Protocol “youtube” · 2 sequences · 3 objects · 8 scored frames" in text
     assert f"{100 * scores.summary['J&F-Mean']:.1f}" in page.text
@@ -111,7 +111,7 @@ def test_scores_are_shown_in_percent(page: Page, scores: DatasetScores) -> None:
     assert rows[1][:5] == [ODD_NAME, "5", "1", "56.2", "75.0"]
 
 
-def test_facts_and_notes_are_shown_and_escaped(page: Page) -> None:
+def test_report_escapes_facts_and_notes(page: Page) -> None:
     for expected in ("one GPU & more", "20.1 frames/s", "SCMN on <davis>"):
         assert expected in page.text
     assert f"{ODD_NAME}: object <7> is ignored" in page.text
@@ -119,7 +119,7 @@ def test_facts_and_notes_are_shown_and_escaped(page: Page) -> None:
     assert "<davis>" not in page.source
 
 
-def test_nothing_is_loaded_from_outside(page: Page) -> None:
+def test_report_loads_nothing_from_outside(page: Page) -> None:
     addresses = [
         value for _, name, value in page.attributes if name in ("src", "href", "srcset", "action")
     ]
@@ -129,7 +129,7 @@ def test_nothing_is_loaded_from_outside(page: Page) -> None:
     assert not re.search(r"https?://|@import|url\(", page.source)
 
 
-def test_pictures_are_jpegs_of_bounded_width(page: Page) -> None:
+def test_report_embeds_jpegs_of_bounded_width(page: Page) -> None:
     assert page.values("img", "alt") == [ODD_NAME, "from a file"]
     images = []
     for address in page.values("img", "src"):
@@ -143,8 +143,8 @@ def test_pictures_are_jpegs_of_bounded_width(page: Page) -> None:
     assert pixel[1] < 10
 
 
-def test_plots_draw_every_object_where_it_counts(page: Page) -> None:
-    plots = [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page.source)]
+def test_report_plots_every_object_where_it_counts(page: Page) -> None:
+    plots = [ElementTree.fromstring(text) for text in re.findall(r"(?s)<svg.*?</svg>", page.source)]
     (plot,) = plots  # a sequence without objects has none
     lines = [
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
@@ -163,7 +163,7 @@ def test_plots_draw_every_object_where_it_counts(page: Page) -> None:
     assert "lowest 40.0 on frame 00004" in "".join(plot.itertext())
 
 
-def test_masks_without_scores(tmp_path: Path) -> None:
+def test_report_without_scores(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, title="test-dev", facts={"device": "cpu"}, scores=None)
     page = Page(path)
@@ -173,7 +173,7 @@ def test_masks_without_scores(tmp_path: Path) -> None:
     assert "<svg" not in page.source
 
 
-def test_unreadable_picture_keeps_the_old_page(tmp_path: Path) -> None:
+def test_report_keeps_the_old_page_if_a_picture_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old", encoding="utf-8")
     with pytest.raises(InputError, match=r"absent\.jpg"):

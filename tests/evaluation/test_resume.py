@@ -12,12 +12,11 @@ from scmn import InputError
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video import VideoWriter
-from scmn.evaluation.evaluate import evaluate, resolve_config
-from scmn.evaluation.inputs import video_evaluation
-from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, same
+from scmn.evaluation.evaluate import video_task
+from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 
 
-def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_skips_complete_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
     first = run(davis, weights, tmp_path)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").rglob("*.png")}
     again = run(davis, weights, tmp_path)
@@ -28,7 +27,7 @@ def test_a_complete_run_is_not_run_again(davis: Path, weights: Path, tmp_path: P
     assert again.scores.summary == first.scores.summary
 
 
-def test_an_interrupted_run_goes_on(
+def test_evaluate_resumes_an_interrupted_run(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(davis, weights, tmp_path / "whole")
@@ -42,7 +41,7 @@ def test_an_interrupted_run_goes_on(
         write_label_map(path, labels)
 
     with monkeypatch.context() as patch:
-        patch.setattr("scmn.evaluation.runner.write_label_map", write)
+        patch.setattr("scmn.evaluation.sequence_run.write_label_map", write)
         with pytest.raises(KeyboardInterrupt):
             run(davis, weights, tmp_path / "parts")
     done = sorted((tmp_path / "parts" / "records").iterdir())
@@ -53,7 +52,7 @@ def test_an_interrupted_run_goes_on(
     assert same(masks_of(tmp_path / "parts"), masks_of(tmp_path / "whole"))
 
 
-def test_a_lost_mask_is_made_again(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_replaces_a_missing_mask(davis: Path, weights: Path, tmp_path: Path) -> None:
     run(davis, weights, tmp_path)
     before = masks_of(tmp_path)
     (tmp_path / next(iter(before))).unlink()
@@ -61,9 +60,7 @@ def test_a_lost_mask_is_made_again(davis: Path, weights: Path, tmp_path: Path) -
     assert same(masks_of(tmp_path), before)
 
 
-def test_another_run_does_not_mix_with_old_masks(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_evaluate_refuses_other_settings(davis: Path, weights: Path, tmp_path: Path) -> None:
     run(davis, weights, tmp_path)
     before = masks_of(tmp_path)
     with pytest.raises(InputError, match=r"another run \(memory: .*choose another --output"):
@@ -71,7 +68,19 @@ def test_another_run_does_not_mix_with_old_masks(
     assert same(masks_of(tmp_path), before)
 
 
-def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_resumes_a_run_with_the_old_name_of_a_setting(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    first = run(davis, weights, tmp_path)
+    settings = tmp_path / "run.json"
+    settings.write_text(settings.read_text().replace("keep_annotated", "keep_first"))
+    assert '"keep_first": true' in settings.read_text()
+    assert run(davis, weights, tmp_path).records == first.records
+
+
+def test_evaluate_segments_again_after_a_changed_mask(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     shutil.copytree(davis, tmp_path / "data")
     changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
     run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
@@ -93,7 +102,7 @@ def test_a_changed_mask_is_segmented_anew(davis: Path, weights: Path, tmp_path: 
     assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
 
 
-def test_a_change_that_was_broken_off_and_taken_back(
+def test_evaluate_segments_again_after_an_interrupted_change(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old record must not vouch for masks that were partly overwritten."""
@@ -105,7 +114,7 @@ def test_a_change_that_was_broken_off_and_taken_back(
     original = mask.read_bytes()
     write_label_map(mask, np.eye(*SIZE, dtype=np.uint8))
     with monkeypatch.context() as patch:
-        patch.setattr("scmn.evaluation.runner.overlay", lambda *_: 1 / 0)
+        patch.setattr("scmn.evaluation.sequence_run.overlay", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tmp_path / "data", weights, tmp_path / "out")
     mask.write_bytes(original)
@@ -113,7 +122,9 @@ def test_a_change_that_was_broken_off_and_taken_back(
     assert same(masks_of(tmp_path / "out"), before)
 
 
-def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Path) -> None:
+def test_evaluate_segments_again_from_another_root(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
     settings = SyntheticSettings(size=SIZE, frames=FRAMES)
     write_davis(tmp_path / "data", sequences=2, settings=settings, seed=7)
     run(davis, weights, tmp_path / "out")
@@ -123,7 +134,7 @@ def test_another_root_is_segmented_anew(davis: Path, weights: Path, tmp_path: Pa
     assert same({name: masks_of(tmp_path / "out")[name] for name in fresh}, fresh)
 
 
-def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
+def test_evaluate_segments_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
     labels = np.zeros(SIZE, dtype=np.uint8)
     labels[10:40, 10:40] = 1
     write_label_map(tmp_path / "first.png", labels)
@@ -132,25 +143,17 @@ def test_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
         with VideoWriter(tmp_path / folder / "clip.mp4", frame_rate=10) as writer:
             for t in range(length):
                 writer.write(np.full((*SIZE, 3), 20 * t + length, dtype=np.uint8))
-    config = resolve_config(None, [], weights)
     results = []
     for folder in ("a", "b", "b"):
-        evaluation = video_evaluation(
-            tmp_path / folder / "clip.mp4",
-            [tmp_path / "first.png"],
-            model="scmn",
-            weights=weights,
-            output=tmp_path / "out",
-        )
-        result = evaluate(evaluation, config)
-        assert result is not None
+        task = video_task(tmp_path / folder / "clip.mp4", [tmp_path / "first.png"])
+        result = run_task(task, weights, tmp_path / "out")
         results.append(result.records[0])
         assert len(masks_of(tmp_path / "out")) == result.records[0].frames
     assert [record.frames for record in results] == [5, 3, 3]
     assert results[1] == results[2]  # the second time it was complete
 
 
-def test_another_version_does_not_mix(
+def test_evaluate_refuses_results_of_another_version(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(davis, weights, tmp_path)

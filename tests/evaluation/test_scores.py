@@ -15,7 +15,7 @@ from tests.evaluation.label_maps import EMPTY, HALF, ONE, SIZE, label_map
 
 
 class TestErrors:
-    def test_missing_masks_are_counted(
+    def test_score_sequences_counts_missing_masks(
         self, make_sequence: MakeSequence, masks_folder: Path
     ) -> None:
         sequences = [
@@ -29,7 +29,7 @@ class TestErrors:
         assert "3 of the 7 expected masks are missing" in str(error.value)
 
     @pytest.mark.parametrize("processes", [1, 2])
-    def test_another_size(
+    def test_score_sequences_refuses_another_size(
         self, make_sequence: MakeSequence, masks_folder: Path, processes: int
     ) -> None:
         small = np.ones((12, 20), np.uint8)
@@ -43,7 +43,7 @@ class TestErrors:
         assert "20x12" in str(error.value)
         assert "40x24" in str(error.value)
 
-    def test_scoring_the_ground_truth_against_itself(
+    def test_score_sequence_refuses_the_ground_truth_as_prediction(
         self, make_sequence: MakeSequence, tmp_path: Path
     ) -> None:
         sequence = make_sequence("clip", [ONE] * 3, [None] * 3)
@@ -54,14 +54,14 @@ class TestErrors:
             with pytest.raises(InputError, match=r"ground truth .* same folder"):
                 score_sequence(sequence, folder, protocol="davis")
 
-    def test_too_few_annotated_frames(
+    def test_score_sequence_refuses_too_few_annotated_frames(
         self, make_sequence: MakeSequence, masks_folder: Path
     ) -> None:
         sequence = make_sequence("clip", [ONE, None, ONE], [ONE] * 3)
         with pytest.raises(InputError, match="'clip' cannot be scored: it has 2 annotated"):
             score_sequence(sequence, masks_folder, protocol="davis")
 
-    def test_a_short_sequence_beside_others_is_left_out_and_noted(
+    def test_score_sequences_leaves_out_and_notes_a_short_sequence(
         self, make_sequence: MakeSequence, masks_folder: Path
     ) -> None:
         normal = make_sequence("normal", [ONE] * 4, [ONE, HALF, ONE, ONE])
@@ -82,7 +82,9 @@ class TestErrors:
         with pytest.raises(NothingToScore, match=r"'one' cannot be scored.*the 1 others"):
             score_sequences([sequences[0], sequences[3]], masks_folder, protocol="davis")
 
-    def test_no_object(self, make_sequence: MakeSequence, masks_folder: Path) -> None:
+    def test_score_sequences_notes_a_sequence_without_objects(
+        self, make_sequence: MakeSequence, masks_folder: Path
+    ) -> None:
         empty = make_sequence("empty", [EMPTY] * 3, [EMPTY] * 3)
         full = make_sequence("full", [ONE] * 3, [ONE] * 3)
         with pytest.raises(InputError, match=r"no object to score.*empty"):
@@ -91,15 +93,15 @@ class TestErrors:
         assert scores.notes == ("empty: no object to score",)
         assert scores.summary["J-Mean"] == 1.0
 
-    def test_unknown_protocol(self, make_sequence: MakeSequence, masks_folder: Path) -> None:
+    def test_score_sequence_refuses_an_unknown_protocol(
+        self, make_sequence: MakeSequence, masks_folder: Path
+    ) -> None:
         sequence = make_sequence("clip", [ONE] * 3, [ONE] * 3)
         with pytest.raises(InputError, match=r"'youtub' .did you mean 'youtube'"):
             score_sequence(sequence, masks_folder, protocol="youtub")
 
 
-def test_global_results_are_means_over_objects(
-    make_sequence: MakeSequence, masks_folder: Path
-) -> None:
+def test_summary_is_a_mean_over_objects(make_sequence: MakeSequence, masks_folder: Path) -> None:
     """Over all objects, whatever the number of objects or frames of their sequences."""
     two = label_map(o1=(4, 12), o2=(20, 28))
     sequences = [
@@ -117,7 +119,7 @@ def test_global_results_are_means_over_objects(
     assert scores.summary["J&F-Mean"] == pytest.approx((0.5 + sum(f_means) / 3) / 2)
 
 
-def test_the_number_of_processes_changes_nothing(
+def test_score_sequences_does_not_depend_on_processes(
     make_sequence: MakeSequence, masks_folder: Path
 ) -> None:
     random = np.random.default_rng(0)
@@ -143,7 +145,7 @@ def test_the_number_of_processes_changes_nothing(
             assert np.array_equal(ours.contour_accuracy, theirs.contour_accuracy)
 
 
-def test_each_file_is_read_once(
+def test_score_sequence_reads_each_file_once(
     make_sequence: MakeSequence, masks_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []

@@ -15,10 +15,10 @@ from tests.conftest import build_small
 
 
 def test_list_models() -> None:
-    assert list_models() == ["scmn", "scmn_small", "stcn", "stm"]
+    assert list_models() == ["scmn", "scmn_small", "scmn_tiny", "stcn", "stm"]
 
 
-def test_networks_come_in_evaluation_mode_and_know_themselves() -> None:
+def test_build_model_is_in_evaluation_mode_and_described() -> None:
     model = build_small("scmn", head=False)
     assert not model.training
     assert model.description is not None
@@ -39,7 +39,9 @@ def test_networks_come_in_evaluation_mode_and_know_themselves() -> None:
         ({"name": "stm", "weights": "x.pth", "pretrained_backbone": True}, "one of the two"),
     ],
 )
-def test_mistakes_get_one_line(arguments: dict[str, object], message: str) -> None:
+def test_build_model_reports_mistakes_in_one_line(
+    arguments: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError, match=message) as caught:
         build_model(**arguments)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
@@ -84,7 +86,7 @@ def test_pretrained_backbone_with_a_wrong_hash(
         build_small("stm", pretrained_backbone=True)
 
 
-def test_a_damaged_file_in_the_cache(
+def test_pretrained_backbone_damaged_in_the_cache(
     served_backbone: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     path, _ = served_backbone
@@ -95,7 +97,7 @@ def test_a_damaged_file_in_the_cache(
         build_small("stm", pretrained_backbone=True)
 
 
-def test_pretrained_backbone_that_cannot_be_had(
+def test_pretrained_backbone_that_cannot_be_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -107,7 +109,7 @@ def test_pretrained_backbone_that_cannot_be_had(
         build_small("stm", backbone="resnest14", pretrained_backbone=True)
 
 
-def test_resnest_comes_from_its_authors_release() -> None:
+def test_resnest_address_is_its_authors_release() -> None:
     address = PRETRAINED_BACKBONES["resnest50"]
     assert address.startswith("https://github.com/zhanghang1989/ResNeSt/releases/download/")
     assert address.endswith("resnest50-528c19ca.pth")

@@ -1,4 +1,4 @@
-"""The weights that come with the package: they are found, small, and segment."""
+"""The bundled weights: they are found, small, and segment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from scmn import InputError, VideoSegmenter, build_model
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.evaluation.metrics import region_similarity
-from scmn.weights.released import find_weights
+from scmn.weights.files import read_weights
 from tests.conftest import REPOSITORY
 
 FRAMES = 10
 LARGEST_BYTES = 20 * 2**20
 
 
-def test_a_synthetic_object_is_followed() -> None:
+def test_bundled_weights_follow_a_synthetic_object() -> None:
     settings = SyntheticSettings(
         size=(192, 336), frames=FRAMES, objects=(1, 1), distractors=(1, 1), minimum_area=0.05
     )
@@ -36,17 +36,13 @@ def test_a_synthetic_object_is_followed() -> None:
     assert np.mean(scores) > 0.5
 
 
-def test_the_file_is_small_and_names_its_model() -> None:
-    assert find_weights("default", "scmn_small").stat().st_size < LARGEST_BYTES
-    with pytest.raises(InputError, match="no weights of 'stm' come with the package, only of scmn"):
+def test_bundled_weights_are_small_and_name_their_model() -> None:
+    assert read_weights("default").path.stat().st_size < LARGEST_BYTES
+    with pytest.raises(InputError, match="no weights of 'stm' are bundled, only of scmn"):
         build_model("stm", weights="default")
 
 
-def test_a_file_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert find_weights(tmp_path / "a.pt", "stm") == tmp_path / "a.pt"
-
-
-def test_an_installed_package_brings_them(tmp_path: Path) -> None:
+def test_bundled_weights_are_installed(tmp_path: Path) -> None:
     source, installed = tmp_path / "source", tmp_path / "installed"
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md"):

@@ -30,7 +30,7 @@ def equal(first: MemoryNetwork, second: MemoryNetwork) -> bool:
 
 
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
-def test_safetensors_round_trip_needs_no_settings(name: str, tmp_path: Path) -> None:
+def test_save_weights_round_trip_needs_no_settings(name: str, tmp_path: Path) -> None:
     """The file knows the settings of its network."""
     model = perturbed(name)
     save_weights(model, tmp_path / "w.safetensors")
@@ -38,13 +38,13 @@ def test_safetensors_round_trip_needs_no_settings(name: str, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
-def test_others_may_read_the_file_as_any_other(tmp_path: Path) -> None:
+def test_save_weights_keeps_default_permissions(tmp_path: Path) -> None:
     save_weights(build_small("stm"), tmp_path / "w.safetensors")
     (tmp_path / "text").write_text("")
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "text").stat().st_mode
 
 
-def test_half_precision_is_read_into_float32(tmp_path: Path) -> None:
+def test_build_model_reads_half_precision_into_float32(tmp_path: Path) -> None:
     model = perturbed("stm")
     save_weights(model, tmp_path / "w.safetensors", dtype=torch.float16)
     assert load_file(tmp_path / "w.safetensors")["head.weight"].dtype == torch.float16
@@ -53,7 +53,7 @@ def test_half_precision_is_read_into_float32(tmp_path: Path) -> None:
     torch.testing.assert_close(read.head.weight, model.head.weight, atol=1e-3, rtol=1e-3)
 
 
-def test_training_checkpoint(tmp_path: Path) -> None:
+def test_read_weights_of_a_training_checkpoint(tmp_path: Path) -> None:
     model = perturbed("stcn")
     assert model.description is not None
     description = {"name": "stcn", "settings": dict(model.description.settings)}
@@ -62,19 +62,19 @@ def test_training_checkpoint(tmp_path: Path) -> None:
     assert equal(build_model("stcn", weights=tmp_path / "last.pt"), model)
 
 
-def test_plain_state_dict(tmp_path: Path) -> None:
+def test_read_weights_of_a_plain_state_dict(tmp_path: Path) -> None:
     model = perturbed("stm")
     torch.save(model.state_dict(), tmp_path / "w.pt")
     assert equal(build_model("stm", weights=tmp_path / "w.pt", **SMALL), model)
 
 
-def test_switches_win_over_the_file(tmp_path: Path) -> None:
+def test_build_model_switches_override_the_file(tmp_path: Path) -> None:
     save_weights(build_small("scmn", spatial_constraint=False), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"lacks spatial_constraint\.convolution"):
         build_model("scmn", weights=tmp_path / "w.safetensors", spatial_constraint=True)
 
 
-def test_published_file_has_every_tensor(published_file: tuple[str, Path]) -> None:
+def test_read_weights_of_a_published_file(published_file: tuple[str, Path]) -> None:
     name, path = published_file
     published = torch.load(path, weights_only=True)
     model = build_model(name, weights=path)
@@ -97,14 +97,14 @@ def test_published_file_has_every_tensor(published_file: tuple[str, Path]) -> No
     assert kept == dropped
 
 
-def test_weights_of_another_network(published_file: tuple[str, Path]) -> None:
+def test_build_model_refuses_weights_of_another_network(published_file: tuple[str, Path]) -> None:
     name, path = published_file
     other = "stcn" if name == "stm" else "stm"
     with pytest.raises(InputError, match=f"'{name}', not of '{other}'"):
         build_model(other, weights=path)
 
 
-def test_tensors_that_differ_are_named(tmp_path: Path) -> None:
+def test_load_weights_names_differing_tensors(tmp_path: Path) -> None:
     state = build_small("stm").state_dict()
     state["decoder.predict.weight"] = torch.zeros(2, 99, 3, 3)
     state["surplus.weight"] = torch.zeros(1)
@@ -126,7 +126,7 @@ class Payload:
         return exec, ("raise SystemExit('the payload ran')",)
 
 
-def test_pickled_payload_is_refused(tmp_path: Path) -> None:
+def test_read_weights_refuses_a_pickled_payload(tmp_path: Path) -> None:
     torch.save({"model": build_small("stm").state_dict(), "x": Payload()}, tmp_path / "evil.pth")
     with pytest.raises(InputError, match="refused"):
         build_model("stm", weights=tmp_path / "evil.pth")
@@ -137,7 +137,7 @@ def test_pickled_payload_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
-def test_damaged_file(tmp_path: Path, suffix: str, damage: str) -> None:
+def test_read_weights_refuses_a_damaged_file(tmp_path: Path, suffix: str, damage: str) -> None:
     path = tmp_path / f"w{suffix}"
     model = build_small("stm")
     if suffix == ".safetensors":
@@ -151,7 +151,7 @@ def test_damaged_file(tmp_path: Path, suffix: str, damage: str) -> None:
         build_model("stm", weights=path)
 
 
-def test_file_that_is_no_weights(tmp_path: Path) -> None:
+def test_read_weights_refuses_another_file(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="holds a list"):
         build_model("stm", weights=tmp_path / "list.pt")
@@ -163,7 +163,7 @@ def test_file_that_is_no_weights(tmp_path: Path) -> None:
         build_model("stm", weights=tmp_path / "dict.pt")
 
 
-def test_metadata_that_is_no_description(tmp_path: Path) -> None:
+def test_read_weights_refuses_invalid_metadata(tmp_path: Path) -> None:
     state = {"a": torch.zeros(1)}
     save_file(state, tmp_path / "a.safetensors", metadata={"description": "{"})
     with pytest.raises(InputError, match="not JSON"):
@@ -173,6 +173,6 @@ def test_metadata_that_is_no_description(tmp_path: Path) -> None:
         build_model("stm", weights=tmp_path / "b.safetensors")
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_read_weights_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not found: .*absent\.pth"):
         build_model("stm", weights=tmp_path / "absent.pth")

@@ -1,4 +1,4 @@
-"""Two processes under torchrun, over Gloo; and the single process without it."""
+"""Two processes under torchrun, over Gloo; and a single process without it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from scmn import InputError
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 SHARING = """
 import json, sys
 import torch
 from scmn import InputError
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 def broken():
     raise InputError("disk full")
@@ -37,6 +37,13 @@ with join_processes("cpu") as processes:
         processes.on_first(broken)
     except InputError as error:
         seen["error"] = str(error)
+    seen["claimed"] = [list(processes.claim("abcde")), list(processes.claim(range(3)))]
+    try:
+        with processes.share_errors():
+            if rank == 1:
+                raise InputError("bad frame")
+    except InputError as error:
+        seen["shared error"] = str(error)
     torch.manual_seed(rank)
     network = processes.wrap(torch.nn.Linear(1, 1, bias=False))
     network(torch.tensor([[rank + 1.0]])).sum().backward()
@@ -46,7 +53,7 @@ print(json.dumps(seen))
 """
 
 FAILING = """
-from scmn.training.distributed import join_processes
+from scmn.processes import join_processes
 
 with join_processes("cpu") as processes:
     if processes.rank == 1:
@@ -56,7 +63,7 @@ with join_processes("cpu") as processes:
 """
 
 
-def test_two_processes_share() -> None:
+def test_two_processes_exchange_and_claim() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -86,11 +93,15 @@ def test_two_processes_share() -> None:
         assert s["gathered"] == [{"rank": 0}, {"rank": 1}]
         assert s["score"] == 0.5
         assert s["error"] == "disk full"
+        assert s["shared error"] == "bad frame"
         assert s["gradient"] == 1.5
+    letters, numbers = ([*a, *b] for a, b in zip(*(s["claimed"] for s in seen), strict=True))
+    assert sorted(letters) == list("abcde")
+    assert sorted(numbers) == [0, 1, 2]
     assert seen[0]["weight"] == seen[1]["weight"]
 
 
-def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
+def test_a_failing_process_ends_the_others(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(FAILING)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -106,7 +117,7 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
     assert "never here" not in result.stdout
 
 
-def test_a_single_process_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join_processes("cpu") as processes:
         assert (processes.rank, processes.count, processes.first) == (0, 1, True)
@@ -116,11 +127,12 @@ def test_a_single_process_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         assert processes.any(True)
         assert processes.gather(3) == [3]
         assert processes.on_first(lambda: 4) == 4
+        assert list(processes.claim("ab")) == ["a", "b"]
         network = nn.Linear(1, 1)
         assert processes.wrap(network) is network
 
 
-def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_join_processes_refuses_incomplete_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -128,7 +140,7 @@ def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-def test_processes_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_join_processes_refuses_a_shared_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):

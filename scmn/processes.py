@@ -1,41 +1,47 @@
-"""The processes that torchrun starts for one training; a single one without torchrun.
+"""The processes that torchrun starts for a training or an evaluation; one without torchrun.
 
-Gradients go over NCCL (GPUs) or Gloo (CPU). Everything else - metrics, the wish to stop, waiting
-for the first process - goes over a Gloo group of its own: it never waits for a GPU's queue, and it
-may take long (validation) without loosening the time limit by which a hanging step is found. When
-a process fails, torchrun ends the others, at the latest 30 s later.
+Gradients go over NCCL (GPUs) or Gloo (CPU). Everything else (metrics, errors, requests to stop,
+waiting for the first process) uses a separate Gloo group: it never waits for a GPU's queue, and its
+long timeout does not weaken the one that detects a hanging step. When a process fails, torchrun
+ends the others within 30 s.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed import ProcessGroup
+from torch.distributed import PrefixStore, ProcessGroup, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from scmn.errors import InputError
 from scmn.inference.devices import resolve_device
 
-STEP_PATIENCE = timedelta(minutes=30)
+STEP_TIMEOUT = timedelta(minutes=30)
 """How long a step may wait for another process; the first one may compile for minutes."""
-CONTROL_PATIENCE = timedelta(hours=12)
-"""How long the others may wait for what the first process does alone, such as validation."""
+CONTROL_TIMEOUT = timedelta(days=7)
+"""How long processes may wait for one that validates or segments a long video."""
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 T = TypeVar("T")
 
 
+class SharedInputError(InputError):
+    """An InputError of another process, raised in this one too; the first process reports it."""
+
+
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the training."""
+    """This process and the others of the run."""
 
     device: torch.device
     """Where this process computes."""
@@ -43,14 +49,17 @@ class Processes:
     count: int = 1
     control: ProcessGroup | None = None
     """Group for everything but gradients; None for a single process."""
+    store: Store | None = None
+    """Counters that the processes share; None for a single process."""
+    _claims: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that logs, validates and writes."""
+        """Whether this process logs, validates and writes."""
         return self.rank == 0
 
     def wait_for_all(self) -> None:
-        """Return when every process has come here."""
+        """Return when every process has called this."""
         if self.control is not None:
             distributed.barrier(self.control)
 
@@ -78,10 +87,25 @@ class Processes:
             distributed.all_gather_object(gathered, value, group=self.control)
         return gathered
 
-    def on_first(self, work: Callable[[], T]) -> T:
-        """Do ``work`` in the first process while the others wait; all get its result.
+    def claim(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items that this process is to work on.
 
-        If it fails there, it fails in all: none is left waiting.
+        An item goes to the process that asks first, so that a long one does not hold up those
+        behind it. All processes must give the same items in the same order, and make their calls
+        in the same order.
+        """
+        if self.store is None:
+            yield from items
+            return
+        counter = f"claims/{next(self._claims)}"
+        remaining = list(items)
+        while (number := self.store.add(counter, 1) - 1) < len(remaining):
+            yield remaining[number]
+
+    def on_first(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in the first process while the others wait; return its result in all.
+
+        If it fails there, it fails in all.
         """
         if self.control is None:
             return work()
@@ -90,7 +114,7 @@ class Processes:
         if self.first:
             try:
                 outcome[0] = work()
-            except Exception as failure:  # handed on to every process
+            except Exception as failure:  # raised again below, in every process
                 error = failure
                 outcome[1] = (isinstance(failure, InputError), str(failure))
         distributed.broadcast_object_list(outcome, src=0, group=self.control)
@@ -98,9 +122,30 @@ class Processes:
             raise error
         if outcome[1] is not None:
             mistake, message = outcome[1]
-            raise InputError(message) if mistake else RuntimeError(f"process 0 failed: {message}")
+            if mistake:
+                raise SharedInputError(message)
+            raise RuntimeError(f"process 0 failed: {message}")
         result: T = outcome[0]
         return result
+
+    @contextlib.contextmanager
+    def share_errors(self) -> Iterator[None]:
+        """Leave the block when every process has reached its end.
+
+        Raises:
+            InputError: one that any process raised in the block; the same message in all.
+        """
+        own: InputError | None = None
+        try:
+            yield
+        except InputError as error:
+            own = error
+        messages = self.gather(None if own is None else str(own))
+        if own is not None and self.first:
+            raise own
+        for message in messages:
+            if message is not None:
+                raise (InputError if self.first else SharedInputError)(message) from own
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Average the gradients of ``module``'s forward pass over the processes."""
@@ -112,15 +157,16 @@ class Processes:
 
 @contextlib.contextmanager
 def join_processes(device: str = "auto") -> Iterator[Processes]:
-    """Join the other processes of a torchrun start; be alone otherwise.
+    """Join the other processes that torchrun started; a process without torchrun is alone.
 
-    Once in the life of a process: torch's rendezvous can hang when it is made a second time.
+    Call this once per process: torch's rendezvous can hang when it is repeated.
 
     Args:
-        device: auto, cpu or cuda; a single process also takes what names one GPU.
+        device: auto, cpu or cuda, where every process gets its own GPU; a single process also
+            accepts one GPU by name.
 
     Raises:
-        InputError: no such device, more processes than GPUs, or half of torchrun's environment.
+        InputError: no such device, more processes than GPUs, or incomplete torchrun variables.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(resolve_device(device))
@@ -129,25 +175,30 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
     if missing:
         raise InputError(
             f"WORLD_SIZE is set but {', '.join(missing)} is not: start several processes with "
-            "torchrun --nproc_per_node=K train.py ..."
+            "torchrun --nproc_per_node=K"
         )
     own_device = _own_device(device, int(os.environ["LOCAL_RANK"]))
     on_gpu = own_device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(own_device)
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=STEP_PATIENCE)
-    # Every process is a member of the new group; only outsiders would get a number instead.
-    control = cast(ProcessGroup, distributed.new_group(backend="gloo", timeout=CONTROL_PATIENCE))
-    yield Processes(
-        own_device, distributed.get_rank(), distributed.get_world_size(), control=control
+    store, rank, world_size = next(rendezvous("env://"))
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=PrefixStore("group", store),
+        rank=rank,
+        world_size=world_size,
+        timeout=STEP_TIMEOUT,
     )
-    # Not after an error: the others may never come here, and torchrun ends them.
+    # Every process is a member of the new group; only outsiders would get a number instead.
+    control = cast(ProcessGroup, distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT))
+    yield Processes(own_device, rank, world_size, control, PrefixStore("scmn", store))
+    # Not after an error: the others may never get here, and torchrun ends them.
     distributed.barrier(control)
     distributed.destroy_process_group()
 
 
 def _own_device(name: str, local_rank: int) -> torch.device:
-    """Give every process of this machine a GPU of its own, or the CPU to all."""
+    """Give every process of this machine its own GPU, or all of them the CPU."""
     device = resolve_device(name)
     if device.type == "cpu":
         return device

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scmn.errors import InputError
+from scmn.evaluation.results import write_results
 from scmn.evaluation.run_folder import SequenceRecord
-from scmn.evaluation.score_files import write_results
 from scmn.evaluation.scores import DatasetScores, ObjectScores, SequenceScores
 
 
@@ -33,7 +33,7 @@ def scores() -> DatasetScores:
     )
 
 
-def test_official_csv_files(scores: DatasetScores, tmp_path: Path) -> None:
+def test_write_results_writes_official_csv_files(scores: DatasetScores, tmp_path: Path) -> None:
     write_results(tmp_path, scores, split="val")
     # Computed by hand; the quarters of 4 frames are frames (0, 1), ..., (2, 3).
     assert (tmp_path / "per-sequence_results-val.csv").read_text(encoding="utf-8") == (
@@ -48,7 +48,7 @@ def test_official_csv_files(scores: DatasetScores, tmp_path: Path) -> None:
     )
 
 
-def test_json_has_everything_in_full(scores: DatasetScores, tmp_path: Path) -> None:
+def test_write_results_keeps_full_precision_in_json(scores: DatasetScores, tmp_path: Path) -> None:
     *_, path = write_results(tmp_path, scores, split="val", facts={"device": "cpu"})
     results = json.loads(path.read_text(encoding="utf-8"))
     assert results["protocol"] == "davis"
@@ -65,7 +65,7 @@ def test_json_has_everything_in_full(scores: DatasetScores, tmp_path: Path) -> N
     assert second["F_per_frame"] == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_masks_without_scores(tmp_path: Path) -> None:
+def test_write_results_without_scores(tmp_path: Path) -> None:
     record = SequenceRecord(
         "clip",
         fingerprint="0",
@@ -93,7 +93,7 @@ def test_masks_without_scores(tmp_path: Path) -> None:
     assert results["runs"]["clip"]["device"] == "cpu, 1 threads"
 
 
-def test_old_files_are_replaced(scores: DatasetScores, tmp_path: Path) -> None:
+def test_write_results_replaces_old_files(scores: DatasetScores, tmp_path: Path) -> None:
     for name in ("global_results-val.csv", "per-sequence_results-val.csv", "results.json"):
         (tmp_path / name).write_text("old", encoding="utf-8")
     paths = write_results(tmp_path, scores, split="val")
@@ -101,7 +101,7 @@ def test_old_files_are_replaced(scores: DatasetScores, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
 
 
-def test_a_folder_that_cannot_be_written(scores: DatasetScores, tmp_path: Path) -> None:
+def test_write_results_refuses_a_file_as_folder(scores: DatasetScores, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="cannot write"):
         write_results(tmp_path / "file", scores, split="val")

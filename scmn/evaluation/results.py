@@ -1,20 +1,23 @@
-"""Scores on disk: the two official CSV files, and ``results.json`` with everything.
+"""Result files: the two official CSV tables, ``results.json``, and the zip for a server.
 
-The files are always written anew, so that new masks never keep old scores.
+Existing files are always replaced, so that new masks never keep old scores.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scmn.data.atomic import atomic_path
+from scmn.data.datasets import Archive
+from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
-from scmn.evaluation.run_folder import SequenceRecord
+from scmn.evaluation.run_folder import SequenceRecord, prediction_path, require_predictions
 from scmn.evaluation.scores import DatasetScores, ObjectScores
 
 UNITS = (
@@ -22,6 +25,12 @@ UNITS = (
     "share of frames above 0.5; decay is the mean of the first quarter of the frames minus that of "
     "the last, lower is better"
 )
+
+ARCHIVE_ROOTS: Mapping[Archive, str] = {"sequences": "", "annotations": "Annotations/"}
+"""Prefix of ``<sequence>/<frame>.png``: DAVIS, MOSE and LVOS expect the first form, YouTube-VOS
+the second."""
+_EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
+_REGULAR_FILE = 0o100644 << 16
 
 
 def write_results(
@@ -36,8 +45,8 @@ def write_results(
 
     ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` have the official
     columns and three decimals. ``results.json`` has every number in full, the ``facts`` of the run
-    and what each sequence took; without ``scores`` it is the only file, and an earlier run's tables
-    are removed.
+    and the record of each sequence. Without ``scores`` it is the only file, and tables of an
+    earlier run are removed.
 
     Raises InputError if a file cannot be written.
     """
@@ -125,6 +134,39 @@ def _object_json(scored: ObjectScores) -> dict[str, Any]:
 
 
 def _record_json(record: SequenceRecord) -> dict[str, Any]:
-    # The written frames of a long video would fill the file; the folder of masks shows them.
+    # The frames of a long video would fill the file; the folder of masks lists them.
     left_out = ("name", "fingerprint", "written")
     return {name: value for name, value in asdict(record).items() if name not in left_out}
+
+
+def write_submission(
+    path: Path, sequences: Sequence[VideoSequence], masks_folder: Path, *, archive: Archive
+) -> int:
+    """Write the masks that the data set's server expects to a zip; return how many.
+
+    It holds the frames that the sequences list as written, whatever else is in the folder. The same
+    masks give the same bytes: times and permissions of files are left out, and PNG files, already
+    compressed, are stored uncompressed.
+
+    Raises InputError if a mask is missing or the file cannot be written.
+    """
+    members = {
+        f"{ARCHIVE_ROOTS[archive]}{sequence.name}/{name}.png": prediction_path(
+            masks_folder, sequence.name, name
+        )
+        for sequence in sequences
+        for name in sequence.frame_names
+        if sequence.is_written(name)
+    }
+    require_predictions(members.values())
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        for name, mask in members.items():
+            file.writestr(_member(name), mask.read_bytes())
+    return len(members)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _EARLIEST_DATE)
+    member.create_system = 3  # Unix, wherever the archive is written
+    member.external_attr = _REGULAR_FILE
+    return member

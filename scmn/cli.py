@@ -1,0 +1,282 @@
+"""The command line: ``scmn-train`` (train.py) and ``scmn-eval`` (eval.py).
+
+A user's mistake is one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from scmn.errors import InputError
+
+# torch is imported where it is used: --help and mistakes in options need not wait for it.
+
+MISTAKE = 2
+INTERRUPTED = 130
+REPORT_SECONDS = 1.0
+"""torchrun ends all processes once one has ended; the first has this long to report a mistake."""
+
+TRAIN = r"""Train a network in stages: still images first, then videos."""
+TRAIN_EXAMPLES = r"""
+    %(prog)s --config configs/scmn.yaml --output runs/scmn
+    %(prog)s --config configs/scmn.yaml --output runs/scmn      # again: resumes
+    torchrun --nproc_per_node=4 train.py --config configs/stcn.yaml --output runs/stcn
+
+Trailing key=value arguments override the configuration: training.stages.main.iterations=50000.
+"""
+EVALUATE = r"""Segment videos with a trained network and score the masks."""
+EVALUATE_EXAMPLES = r"""
+    %(prog)s --config configs/stm.yaml --weights STM_weights.pth \
+        --dataset davis2017-val --data DAVIS --output results/stm-davis2017-val
+    %(prog)s --video my.mp4 --mask first.png --overlay
+    %(prog)s --weights stcn.pth --video my.mp4 --mask first.png
+    %(prog)s --score-only results/stm-davis2017-val/masks --dataset davis2017-val --data DAVIS
+    torchrun --nproc_per_node=4 eval.py --config configs/stcn.yaml --weights stcn.pth \
+        --dataset davis2017-test-dev --data DAVIS-test
+
+Run the same command again to resume. Trailing key=value arguments override the configuration:
+memory.every=3 evaluation.size=600.
+"""
+ONLY_TO_SEGMENT = (
+    "config", "weights", "video", "mask", "overlay", "device", "precision", "size",
+)  # fmt: skip
+
+
+def train_main(arguments: Sequence[str] | None = None) -> None:
+    """Run the training program; ``arguments`` None: those of the command line."""
+    run_program(lambda: _train(_train_parser().parse_args(arguments)))
+
+
+def eval_main(arguments: Sequence[str] | None = None) -> None:
+    """Run the evaluation program; ``arguments`` None: those of the command line."""
+    run_program(lambda: _evaluate(_eval_parser(), arguments))
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's parser with --version, whose errors are InputErrors."""
+
+    def __init__(self, description: str, examples: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_argument(
+            "--version", action=_PrintVersion, nargs=0, help="print scmn, torch and device"
+        )
+
+    @staticmethod
+    def of_program(docstring: str) -> ArgumentParser:
+        """Describe a script by its docstring: the first paragraph above, examples below."""
+        description, _, examples = docstring.partition("\n\n")
+        return ArgumentParser(description, examples.replace("%", "%%"))
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import torch
+
+        from scmn import __version__
+        from scmn.evaluation.sequence_run import device_name
+        from scmn.inference.devices import resolve_device
+
+        device = device_name(resolve_device("auto"))
+        print(f"scmn {__version__}, torch {torch.__version__}, {device}")
+        parser.exit()
+
+
+def is_first_process() -> bool:
+    """Return whether this process is alone or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Run ``main``; exit with status 2 after an InputError and 130 after Ctrl-C.
+
+    Of several processes the first reports a mistake that all of them have met; the others exit with
+    the same status and print nothing.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        main()
+    except InputError as error:
+        if is_first_process() or _others_do_not_know(error):
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        else:
+            time.sleep(REPORT_SECONDS)
+        sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        if is_first_process():
+            print("interrupted; run the same command to resume", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _others_do_not_know(error: InputError) -> bool:
+    """Return whether a mistake ended the work of this process only.
+
+    Before the processes join, all do the same and meet the same mistakes.
+    """
+    from torch import distributed
+
+    from scmn.processes import SharedInputError
+
+    joined = distributed.is_available() and distributed.is_initialized()
+    return joined and not isinstance(error, SharedInputError)
+
+
+def _train_parser() -> ArgumentParser:
+    parser = ArgumentParser(TRAIN, TRAIN_EXAMPLES)
+    add = parser.add_argument
+    add("--config", type=Path, required=True, help="YAML file, such as configs/scmn.yaml")
+    add("--output", type=Path, help="folder of the run (default: runs/<name of the config>)")
+    add("--stage", help="run only this stage of the configuration, such as pretrain or main")
+    add("--resume", type=Path, help="checkpoint to resume from (default: last.pt in the output)")
+    add("--weights", type=Path, help="weights to start from")
+    add("overrides", nargs="*", metavar="key=value", help="override the configuration")
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from scmn.config import config_to_yaml, load_config
+
+    config = load_config(arguments.config, arguments.overrides)
+    output: Path = arguments.output or Path("runs") / arguments.config.stem
+    if is_first_process():
+        print(config_to_yaml(config))
+
+    from scmn.training.trainer import train
+
+    outcome = train(
+        config,
+        output,
+        stage=arguments.stage,
+        resume=arguments.resume,
+        weights=arguments.weights,
+    )
+    if is_first_process():
+        if outcome.finished:
+            print(f"finished after {outcome.iteration} steps: {outcome.checkpoint}")
+        else:
+            print(f"stopped after step {outcome.iteration}; run the same command to resume")
+
+
+def _eval_parser() -> ArgumentParser:
+    parser = ArgumentParser(EVALUATE, EVALUATE_EXAMPLES)
+    add = parser.add_argument
+    add(
+        "--config",
+        type=Path,
+        help="YAML file, such as configs/stm.yaml; optional if the weights file names its model",
+    )
+    add(
+        "--weights",
+        type=Path,
+        help="published STM or STCN file, .safetensors file or checkpoint; 'default': the model's "
+        "bundled weights (those of scmn_small if no model is given)",
+    )
+    add("--dataset", help="davis2016-val, davis2017-val, youtube-vos-2019-val, mose-val, ...")
+    add("--data", type=Path, help="folder of the data set")
+    add("--sequence", action="append", metavar="NAME", help="only this sequence (repeatable)")
+    add("--video", type=Path, help="video file, folder of frames, or folder of such folders")
+    add(
+        "--mask",
+        type=Path,
+        action="append",
+        metavar="PNG",
+        help="label PNG of the first frame; repeat the option or give a folder for masks of "
+        "several frames, each named after its frame",
+    )
+    add("--output", type=Path, help="folder for results (default: results/<data>-<model>)")
+    add("--score-only", type=Path, metavar="FOLDER", help="only score the masks in FOLDER")
+    add("--overlay", action="store_true", help="write an mp4 of the masks over each video")
+    add("--device", help="auto, cpu, cuda, cuda:N, mps")
+    add("--precision", choices=("fp32", "bf16", "fp16"))
+    add("--size", type=int, help="scale frames down to this shorter side; 0 keeps their size")
+    add("overrides", nargs="*", metavar="key=value", help="override the configuration")
+    return parser
+
+
+def _evaluate(parser: ArgumentParser, given: Sequence[str] | None) -> None:
+    if not (sys.argv[1:] if given is None else given):
+        parser.print_help()
+    arguments = parser.parse_args(given)
+    _refuse_wrong_combinations(arguments, parser.prog)
+    if arguments.score_only is None:
+        _segment(arguments)
+    elif is_first_process():
+        _score(arguments)
+
+
+def _refuse_wrong_combinations(arguments: argparse.Namespace, program: str) -> None:
+    if arguments.score_only is not None:
+        for name in ONLY_TO_SEGMENT:
+            value = getattr(arguments, name)
+            if value is not None and value is not False:  # --size 0 is a value
+                raise InputError(f"--{name} cannot be combined with --score-only")
+        if arguments.dataset is None:
+            raise InputError("--score-only needs annotations: give --dataset and --data")
+    if arguments.dataset is None and arguments.video is None:
+        raise InputError(
+            "nothing to segment: give --dataset and --data, or --video and --mask "
+            f"(see {program} --help)"
+        )
+    if (arguments.dataset is None) != (arguments.data is None):
+        raise InputError("--dataset and --data must be given together")
+    if (arguments.video is None) != (arguments.mask is None):
+        raise InputError("--video and --mask must be given together")
+    if arguments.video is not None and arguments.dataset is not None:
+        raise InputError("--dataset cannot be combined with --video")
+    if arguments.video is not None and arguments.sequence is not None:
+        raise InputError("--sequence cannot be combined with --video: it selects from a --dataset")
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from scmn.config import load_config
+    from scmn.evaluation.evaluate import dataset_task, rescore
+    from scmn.evaluation.summary import score_table
+
+    config = load_config(None, arguments.overrides)
+    scores, files = rescore(
+        arguments.score_only,
+        dataset_task(arguments.dataset, arguments.data, arguments.sequence),
+        output=arguments.output,
+        scoring_processes=config.evaluation.processes,
+    )
+    print(score_table(scores), "", *(f"wrote {file}" for file in files), sep="\n")
+
+
+def _segment(arguments: argparse.Namespace) -> None:
+    from scmn.evaluation.evaluate import dataset_task, evaluate, load_settings, video_task
+    from scmn.evaluation.summary import result_table
+    from scmn.processes import join_processes
+
+    config, weights = load_settings(arguments.config, arguments.overrides, arguments.weights)
+    for name in ("device", "precision", "size"):
+        if getattr(arguments, name) is not None:
+            setattr(config.evaluation, name, getattr(arguments, name))
+    with join_processes(config.evaluation.device) as processes:
+        with processes.share_errors():
+            if arguments.video is not None:
+                task = video_task(arguments.video, arguments.mask)
+            else:
+                task = dataset_task(arguments.dataset, arguments.data, arguments.sequence)
+        result = evaluate(
+            task,
+            config,
+            arguments.output or Path("results") / f"{task.name}-{config.model.name}",
+            weights=weights,
+            overlay=arguments.overlay,
+            processes=processes,
+        )
+    if result is not None:
+        print(result_table(result))

@@ -1,0 +1,185 @@
+"""One sequence through a segmenter: masks, overlay video, speed and peak memory.
+
+Frames are read ahead and masks written behind while the device computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from scmn.data.atomic import atomic_path
+from scmn.data.masks import write_label_map
+from scmn.data.sequences import Frame, FrameSource
+from scmn.data.video import VideoWriter
+from scmn.errors import InputError
+from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
+from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
+from scmn.inference.base import Segmenter
+from scmn.inference.prediction import Prediction
+from scmn.visualization import contact_sheet, overlay
+
+PICTURES_PER_SEQUENCE = 4
+PICTURE_HEIGHT = 240
+FRAME_RATE = 24.0
+"""Of overlay videos of image sequences (DAVIS has 24 frames per second)."""
+
+
+@dataclass
+class SequenceRun:
+    """One sequence on its way through a segmenter into a run folder."""
+
+    source: FrameSource
+    segmenter: Segmenter
+    folder: RunFolder
+    overlay: bool = False
+    """Write a video of the masks over the frames."""
+    pictures: bool = True
+    """Keep some overlays for the report."""
+    on_frame: Callable[[], object] = lambda: None
+    """Called after every frame, for a progress bar."""
+    processes: int = 1
+    """How many processes share the evaluation, for the record."""
+
+    def run(self) -> SequenceRecord:
+        """Segment the sequence and write its files.
+
+        Raises:
+            InputError: a frame or mask is wrong, a file cannot be written, or the device runs out
+                of memory.
+        """
+        source, device = self.source, self.segmenter.device
+        current = fingerprint(source)
+        self.folder.discard(source.name)
+        self.segmenter.reset()
+        _reset_peak_memory(device)
+        pictures = _Pictures(len(source) if self.pictures else 0)
+        self._network_seconds = self._total_seconds = 0.0
+        frames, objects = 0, set[int]()
+        prediction: Prediction | None = None
+        with self._overlay_writer() as video, write_behind() as files:
+            for frame, prediction in self._predictions(files):
+                frames += 1
+                objects.update(prediction.object_ids)
+                if video is not None:
+                    video.write(overlay(frame.image, prediction.labels))
+                pictures.offer(frame, prediction)
+                self.on_frame()
+        pictures.write(self.folder, source.name)
+        height, width = (0, 0) if prediction is None else prediction.geometry.frame_size
+        network = (0, 0) if prediction is None else prediction.geometry.network_size
+        record = SequenceRecord(
+            name=source.name,
+            fingerprint=current,
+            frames=frames,
+            objects=len(objects),
+            height=height,
+            width=width,
+            network_height=network[0],
+            network_width=network[1],
+            device=device_name(device),
+            precision=self.segmenter.precision,
+            processes=self.processes,
+            network_seconds=self._network_seconds,
+            total_seconds=self._total_seconds,
+            peak_memory_bytes=peak_memory_bytes(device),
+            written=tuple(self._written),
+        )
+        self.folder.finish(record)
+        return record
+
+    def _predictions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction]]:
+        """Read, segment and write each frame; the caller's work between frames is not timed."""
+        frames = read_ahead(self.source.frames())
+        self._written: list[str] = []
+        while True:
+            start = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                files.flush()
+                self._total_seconds += time.perf_counter() - start
+                return
+            decoded = time.perf_counter()
+            prediction = self._step(frame)
+            self._network_seconds += time.perf_counter() - decoded
+            if self.source.is_written(frame.name):
+                path = prediction_path(self.folder.masks, self.source.name, frame.name)
+                files.submit(write_label_map, path, prediction.labels)
+                self._written.append(frame.name)
+            self._total_seconds += time.perf_counter() - start
+            yield frame, prediction
+
+    def _step(self, frame: Frame) -> Prediction:
+        where = f"sequence '{self.source.name}', frame {frame.name}"
+        try:
+            # The labels are an array: the device has finished when this returns.
+            return self.segmenter.step(frame.image, frame.labels)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"{where}: {self.segmenter.device} is out of memory; lower evaluation.size, "
+                "memory.max_frames or evaluation.objects_per_batch"
+            ) from error
+
+    def _overlay_writer(self) -> contextlib.AbstractContextManager[VideoWriter | None]:
+        if not self.overlay:
+            return contextlib.nullcontext()
+        rate = getattr(self.source, "frame_rate", FRAME_RATE)
+        return VideoWriter(self.folder.overlay(self.source.name), frame_rate=rate)
+
+
+class _Pictures:
+    """Some overlays of a sequence, evenly spread, for the report."""
+
+    def __init__(self, frames: int) -> None:
+        count = min(frames, PICTURES_PER_SEQUENCE)
+        self._wanted = {round(i * (frames - 1) / max(count - 1, 1)) for i in range(count)}
+        self._images: list[np.ndarray] = []
+
+    def offer(self, frame: Frame, prediction: Prediction) -> None:
+        if frame.index not in self._wanted:
+            return
+        image = overlay(frame.image, prediction.labels)
+        width = max(1, round(image.shape[1] * PICTURE_HEIGHT / image.shape[0]))
+        small = cv2.resize(image, (width, PICTURE_HEIGHT), interpolation=cv2.INTER_AREA)
+        self._images.append(small)
+
+    def write(self, folder: RunFolder, sequence: str) -> None:
+        if self._images:
+            sheet = contact_sheet(self._images, columns=len(self._images))
+            with atomic_path(folder.picture(sequence)) as temporary:
+                cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def device_name(device: torch.device) -> str:
+    """Return the GPU's name, or the number of CPU threads: a speed means nothing without it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    return device.type
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak of allocated GPU memory since the sequence began, or of resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0  # no such counter in the standard library
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
