@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scmn.data.datasets import open_dataset as open_dataset
     from scmn.data.video import VideoFile as VideoFile
     from scmn.errors import InputError as InputError
+    from scmn.evaluation.evaluator import Evaluator as Evaluator
     from scmn.inference.augmentation import AugmentedSegmenter as AugmentedSegmenter
     from scmn.inference.memory.settings import MemorySettings as MemorySettings
     from scmn.inference.prediction import Prediction as Prediction
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AugmentedSegmenter": "scmn.inference.augmentation",
+    "Evaluator": "scmn.evaluation.evaluator",
     "InputError": "scmn.errors",
     "MemorySettings": "scmn.inference.memory.settings",
     "Prediction": "scmn.inference.prediction",

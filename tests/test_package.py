@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import pydoc
+import re
 import shutil
 import subprocess
 import sys
 from email.message import Message
 from email.parser import Parser
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -101,6 +103,15 @@ def test_wheel_declares_version_licence_and_programs(wheel: Path) -> None:
         programs = archive.read(name).decode().splitlines()
     assert "scmn-train = scmn.cli:train_main" in programs
     assert "scmn-eval = scmn.cli:eval_main" in programs
+
+
+@pytest.mark.parametrize("program", ["scmn-train", "scmn-eval"])
+def test_console_script_calls_a_function(program: str) -> None:
+    declared = re.search(
+        rf'^{program} = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert declared is not None
+    assert callable(EntryPoint(program, declared[1], "console_scripts").load())
 
 
 def test_wheel_finds_its_configurations_by_name(wheel: Path, tmp_path: Path) -> None:
