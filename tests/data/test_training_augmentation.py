@@ -15,10 +15,17 @@ from scmn.data.clips.appearance import (
     ClipColours,
     ColourChange,
     ColourJitter,
+    MotionBlur,
     change_colours,
 )
-from scmn.data.clips.random_geometry import AffineRange, random_resized_crop, random_spline
+from scmn.data.clips.random_geometry import (
+    AffineRange,
+    random_perspective,
+    random_resized_crop,
+    random_spline,
+)
 from scmn.data.clips.warp import FILL_COLOUR, Warp, warp_about
+from scmn.errors import InputError
 from tests.data.training_trees import labels_with, noise
 
 SIZE = (32, 48)
@@ -175,3 +182,47 @@ def test_colour_jitter_draws_within_its_range(jitter: tuple[float, float, float,
         values = np.array([getattr(change, name) for change in drawn]) - middle
         assert np.abs(values).max() <= spread + 1e-12
         assert np.abs(values).max() >= 0.9 * spread
+
+
+def test_perspective_moves_no_corner_further_than_the_shift() -> None:
+    fields = np.stack(
+        [
+            random_perspective((640, 1280), shift=0.1, rng=np.random.default_rng(seed))
+            for seed in range(200)
+        ]
+    )
+    assert fields.shape == (200, 40, 80, 2)
+    corners = fields[:, ::39, ::79]
+    for axis, side in enumerate((1280, 640)):
+        largest = np.abs(corners[..., axis]).max() / side
+        assert 0.08 < largest < 0.11, "the outermost cells lie just inside the corners"
+    still = random_perspective((128, 256), shift=0.0, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(still, 0, atol=1e-4)
+
+
+def test_motion_blur_spreads_a_point_along_a_line() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[32, 32] = 255
+    blur = MotionBlur(probability=1.0, length=0.4)
+    spread = [
+        (blur.apply(image, np.random.default_rng(seed))[..., 0] > 0).sum() for seed in range(30)
+    ]
+    assert max(spread) > 8
+    assert max(spread) <= 0.4 * 64 + 2, "a line of at most the length"
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    np.testing.assert_array_equal(blur.apply(flat, np.random.default_rng(0)), flat)
+
+
+def test_motion_blur_off_draws_nothing() -> None:
+    random = np.random.default_rng(3)
+    image = noise()
+    assert MotionBlur().apply(image, random) is image
+    assert random.random() == np.random.default_rng(3).random()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"probability": 1.5}, {"probability": -0.1}, {"length": 0.0}, {"length": 0.7}]
+)
+def test_motion_blur_refuses_values_out_of_range(settings: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"'blur\.(probability|length)'"):
+        MotionBlur(**settings)

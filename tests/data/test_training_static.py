@@ -16,9 +16,13 @@ from scmn.data.clips.mixture import ClipMixture, MixtureEntry
 from scmn.data.clips.pasting import PasteSettings
 from scmn.data.clips.random_geometry import AffineRange
 from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
-from scmn.data.clips.static_images import images_of_videos, read_static_labels
+from scmn.data.clips.static_images import (
+    connected_objects,
+    images_of_videos,
+    read_static_labels,
+)
 from scmn.data.clips.static_layouts import static_images
-from scmn.data.masks import write_label_map
+from scmn.data.masks import VOID, write_label_map
 from scmn.errors import InputError
 from tests.data.training_trees import (
     SETTINGS,
@@ -242,3 +246,50 @@ def test_static_clips_of_real_images(shared_data: Path) -> None:
         assert all(clip.valid_objects.any() for clip in clips)
         counts.append(max(int(clip.valid_objects.sum()) for clip in clips))
     assert counts[1] == 3
+
+
+def test_connected_objects_numbers_parts_from_the_largest_down() -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[2:8, 2:8] = 7  # 36 pixels
+    labels[20:32, 30:42] = 7  # 144 pixels
+    labels[2:12, 30:40] = 3  # 100 pixels
+    labels[20, 5] = 3  # below the smallest part
+    labels[38:] = VOID
+    split = connected_objects(labels)
+    assert split[25, 35] == 1
+    assert split[5, 35] == 2
+    assert split[5, 5] == 3
+    assert split[20, 5] == VOID
+    assert (split[38:] == VOID).all()
+    assert ((split == 0) == (labels == 0)).all()
+
+
+def test_static_images_split_objects(tmp_path: Path) -> None:
+    add_image(tmp_path / "images" / "a.jpg")
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    add_mask(masks / "a.png", labels_with((5, 8), (5, 6)) * (np.arange(48) != 10))
+    (whole,) = static_images(tmp_path)
+    (split,) = static_images(tmp_path, split_objects=True)
+    assert set(np.unique(whole.read()[1])) == {0, 5}
+    assert set(np.unique(split.read()[1])) == {0, 1, 2}
+
+
+def test_drift_bounds_the_motion_between_frames(tmp_path: Path) -> None:
+    labels = np.zeros((64, 192), np.uint8)
+    labels[24:40, 88:104] = 1
+    for drift in (0.1, None):
+        augmentation = dataclasses.replace(STILL, scale=(1.0, 1.0), drift=drift)
+        settings = ClipSettings(frames=6, size=(64, 64), max_objects=1)
+        source = static_source(
+            tmp_path / str(drift), labels, augmentation=augmentation, settings=settings
+        )
+        steps = []
+        for seed in range(10):
+            drawn = source.draw(0, rng=rng(seed), progress=0.0)
+            columns = [np.flatnonzero((m == 1).any(axis=0)).mean() for m in drawn.labels if m.any()]
+            steps += np.abs(np.diff(columns)).tolist()
+        if drift is None:
+            assert max(steps) > 0.3 * 64
+        else:
+            assert 0 < max(steps) <= 0.1 * 64 + 1

@@ -76,6 +76,29 @@ def test_pretrained_backbone(
     build_small(name, pretrained_backbone=True)
 
 
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet18"])
+def test_pretrained_backbone_from_a_file(backbone: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    state = BACKBONES[backbone].build().state_dict()
+    torch.save(state, tmp_path / "backbone.pth")
+    model = build_small("scmn", backbone=backbone, pretrained_backbone=tmp_path / "backbone.pth")
+    for encoder in (model.query_encoder, model.memory_encoder):
+        for tensor_name, tensor in encoder.trunk.state_dict().items():
+            assert torch.equal(tensor, state[tensor_name]), tensor_name
+
+
+def test_pretrained_backbone_reports_a_wrong_file(tmp_path: Path) -> None:
+    file = tmp_path / "backbone.pth"
+    with pytest.raises(InputError, match=r"cannot read pretrained weights .*backbone\.pth"):
+        build_small("stm", pretrained_backbone=file)
+    file.write_text("no weights")
+    with pytest.raises(InputError, match="is not a file of weights"):
+        build_small("stm", pretrained_backbone=str(file))
+    torch.save(BACKBONES["resnet18"].build().state_dict(), file)
+    with pytest.raises(InputError, match=r"does not hold weights of 'resnet50': .*layer1\.0"):
+        build_small("stm", backbone="resnet50", pretrained_backbone=file)
+
+
 def test_pretrained_backbone_with_a_wrong_hash(
     served_backbone: tuple[Path, dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
