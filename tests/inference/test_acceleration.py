@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import Conv2dNormActivation
 
 from scmn import VideoSegmenter
+from scmn.inference.acceleration.fused_relu6 import FusedConvolutionReLU6, use_fused_relu6
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.acceleration.resampling import (
     FewChannelMaxPool2d,
@@ -99,3 +102,26 @@ def test_few_channel_resampling_equals_the_library(dtype: torch.dtype) -> None:
     use_few_channel_resampling(modules)
     assert [type(module) for module in modules] == [FewChannelUpsample, FewChannelMaxPool2d]
     torch.testing.assert_close(modules(maps), expected)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN fuses the two")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fused_relu6_equals_the_two_modules(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    separate = nn.Sequential()
+    for channels, groups, stride in ((8, 1, 1), (16, 16, 2), (16, 16, 1)):
+        inputs = 16 if groups > 1 else channels
+        block = Conv2dNormActivation(
+            inputs, 16, stride=stride, groups=groups, activation_layer=nn.ReLU6
+        )
+        block[0].bias = nn.Parameter(torch.randn(16))
+        block[1] = nn.Identity()
+        separate.append(block)
+    separate.to(dtype)
+    fused = copy.deepcopy(separate)
+    use_fused_relu6(fused)
+    assert all(isinstance(block, FusedConvolutionReLU6) for block in fused)
+    x = 4 * torch.randn(2, 8, 24, 40, dtype=dtype)
+    with torch.inference_mode():
+        assert torch.equal(fused(x), separate(x.clone()))
+        assert fused(x).amax() == 6

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from scmn.inference.acceleration.fused_relu6 import use_fused_relu6
 from scmn.inference.acceleration.norm_folding import fold_norms
 from scmn.inference.acceleration.refinement import use_banded_refinement
 from scmn.inference.acceleration.resampling import use_few_channel_resampling
@@ -30,10 +31,10 @@ def accelerate(
     """Return an accelerated copy of a network; the network itself is not changed.
 
     Batch norms are folded into the convolutions before them, weights are converted once instead of
-    on every frame and laid out channels-last. On the CPU, maps of few channels are resampled faster
-    and the refinement makes fewer passes over full-resolution maps; in float32, wide convolutions
-    take fewer multiplications. The copy keeps the network's methods: inference runs what training
-    runs.
+    on every frame and laid out channels-last. On the CPU, maps of few channels are resampled
+    faster, the refinement makes fewer passes over full-resolution maps and ReLU6 none of its own;
+    in float32, wide convolutions take fewer multiplications. The copy keeps the network's methods:
+    inference runs what training runs.
 
     Args:
         network: any network; one that this function returned for the same device, data type and
@@ -53,8 +54,10 @@ def accelerate(
     if device.type == "cpu":
         use_few_channel_resampling(accelerated)
         use_banded_refinement(accelerated)
-        if dtype is None and not compiled:
-            use_winograd(accelerated)
+        if not compiled:
+            use_fused_relu6(accelerated)
+            if dtype is None:
+                use_winograd(accelerated)
     accelerated = accelerated.to(memory_format=torch.channels_last)
     if compiled:
         mode = "reduce-overhead" if device.type == "cuda" else "default"
