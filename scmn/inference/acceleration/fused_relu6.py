@@ -40,9 +40,6 @@ def use_fused_relu6(network: nn.Module) -> None:
     if not torch.backends.mkldnn.is_available():
         return
     for module in network.modules():
-        if type(module) is Conv2dNormActivation and [type(part) for part in module] == [
-            nn.Conv2d,
-            nn.Identity,
-            nn.ReLU6,
-        ]:
+        parts = [type(part) for part in module.children()]
+        if type(module) is Conv2dNormActivation and parts == [nn.Conv2d, nn.Identity, nn.ReLU6]:
             module.__class__ = FusedConvolutionReLU6
