@@ -51,7 +51,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: scoring masks or printing --help must not wait for torch.
+    # Imported on first use: printing --help must not wait for torch.
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'scmn' has no attribute '{name}'")
