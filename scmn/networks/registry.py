@@ -49,8 +49,8 @@ MODELS: dict[str, ModelEntry] = {
             "memory_key": "frame",
             "similarity": "l2",
         },
-        # Bounds time and memory per frame in long videos.
-        memory={"max_frames": 3},
+        # Chosen on the sequences held out of training; bounds time and memory per frame.
+        memory={"every": 3, "max_frames": 3},
     ),
     # For experiments: small enough to train from random weights.
     "scmn_tiny": ModelEntry(
