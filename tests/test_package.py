@@ -114,10 +114,14 @@ def test_console_script_calls_a_function(program: str) -> None:
     assert callable(EntryPoint(program, declared[1], "console_scripts").load())
 
 
-def test_wheel_finds_its_configurations_by_name(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_finds_its_configurations_and_weights(wheel: Path, tmp_path: Path) -> None:
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    code = "from scmn import load_config; print(load_config('scmn').model.name)"
+    code = """
+from scmn import build_model, load_config
+print(load_config('scmn').model.name)
+build_model('scmn_small', weights='default')
+"""
     loaded = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -163,7 +163,7 @@ def test_train_program_resumes_bit_for_bit(
     assert 0 < stopped_at < iterations
     if number == signal.SIGTERM:
         assert process.returncode == 0, stderr
-        assert f"stopped after step {stopped_at}; the same command goes on" in stdout
+        assert f"stopped after step {stopped_at}; run the same command to resume" in stdout
     again = launch([*arguments, "--output", tmp_path / "parts"])
     stdout, stderr = again.communicate(timeout=120)
     assert again.returncode == 0, stderr

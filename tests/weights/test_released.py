@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,7 +9,6 @@ from scmn import InputError, VideoSegmenter, build_model
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.evaluation.metrics import region_similarity
 from scmn.weights.files import read_weights
-from tests.conftest import REPOSITORY
 
 FRAMES = 16
 LARGEST_BYTES = 20 * 2**20
@@ -42,27 +36,3 @@ def test_bundled_weights_are_small_and_name_their_model() -> None:
     assert read_weights("default").path.stat().st_size < LARGEST_BYTES
     with pytest.raises(InputError, match="no weights of 'stm' are bundled, only of scmn"):
         build_model("stm", weights="default")
-
-
-def test_bundled_weights_are_installed(tmp_path: Path) -> None:
-    source, installed = tmp_path / "source", tmp_path / "installed"
-    source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md"):
-        shutil.copy(REPOSITORY / name, source)
-    shutil.copytree(REPOSITORY / "scmn", source / "scmn")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--no-build-isolation", "--target", str(installed)]
-    subprocess.run([*pip, *options, str(source)], check=True, timeout=200)
-    program = (
-        "import scmn; from scmn import build_model; "
-        "print(scmn.__file__); build_model('scmn_small', weights='default')"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r}); {program}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=200,
-    )
-    assert str(installed) in ended.stdout
