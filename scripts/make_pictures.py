@@ -40,7 +40,7 @@ LOOK_ALIKES = SyntheticSettings(
     minimum_area=0.05,
 )
 PICTURES = {
-    # The weights were trained on the first 300 sequences of seed 0.
+    # The weights were trained on the first 200 sequences of seed 0.
     "readme": Picture("synthetic.jpg", SyntheticSettings(SIZE), 1, (3, 8, 11), (0, 10, 20, 30)),
     "failures": Picture("failures.jpg", LOOK_ALIKES, 0, (2004, 2008, 2014), (0, 7, 15, 23)),
 }
