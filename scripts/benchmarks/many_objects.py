@@ -36,7 +36,7 @@ def measure(
         "size": size_text(size),
         "precision": precision,
         "frames": str(frames),
-        "remembered at last": str(len(segmenter.bank.remembered_times(first))),
+        "remembered at the end": str(len(segmenter.bank.remembered_times(first))),
         "ms a frame": f"{1000 * statistics.median(seconds[1:]):.0f}",
         "peak memory, MiB": f"{memory.peak:.0f}" if memory.is_known else "",
     }
