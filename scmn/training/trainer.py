@@ -169,7 +169,12 @@ class Trainer:
 
     def _open_stage(self, name: str) -> Stage:
         settings = self.settings.stage(name)
-        return Stage(name, self.network, settings, self.settings, self.processes)
+        try:
+            return Stage(name, self.network, settings, self.settings, self.processes)
+        except InputError as error:
+            if f"training.stages.{name}" in str(error):
+                raise
+            raise InputError(f"training.stages.{name}: {error}") from error
 
     def _run_stage(self, stage: Stage) -> bool:
         """Run a stage to its end; False if a signal stopped it."""

@@ -282,6 +282,10 @@ def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Pat
         ),
         (["training.stages.main.data.videos.exclude=[nothing]"], "no sequence 'nothing'"),
         (["training.stages.main.schedule.name=cosin"], "cosine"),
+        (
+            ["training.stages.main.schedule.warm_up=999"],
+            r"training\.stages\.main: schedule\.warm_up is 999",
+        ),
         (["training.norm=frosen"], "frozen"),
         (["training.stages.main=null"], "no stage 'main'; the stages are: pretrain"),
         (["training.precision=fp8"], "precision"),
