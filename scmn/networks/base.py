@@ -6,7 +6,6 @@ one forward path. Attributes state what inference must know about a network.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
@@ -104,22 +102,6 @@ class ObjectMaps:
 
         logits = torch.cat([chunk.logits for chunk in chunks], dim=1)
         return ObjectMaps(logits, joined("coarse_logits"), joined("spatial_prior"))
-
-    def without_absent(self, valid_objects: Tensor) -> ObjectMaps:
-        """Set the probability of objects that a clip does not have to exactly 0.
-
-        Args:
-            valid_objects: bool (B, N).
-        """
-        absent = ~valid_objects[:, :, None, None, None]
-
-        def masked(logits: Tensor) -> Tensor:
-            # The object's own logit comes last.
-            background, own = logits[:, :, :-1], logits[:, :, -1:]
-            return torch.cat([background, own.masked_fill(absent, -math.inf)], dim=2)
-
-        coarse = None if self.coarse_logits is None else masked(self.coarse_logits)
-        return ObjectMaps(masked(self.logits), coarse, self.spatial_prior)
 
 
 @dataclass(frozen=True)
@@ -277,8 +259,6 @@ class MemoryNetwork(nn.Module, ABC):
                 maps.append(self.decode(query, skips, readout[:, chosen], previous))
             first += readout.shape[1]
         joined = ObjectMaps.join(maps)
-        if valid_objects is not None:
-            joined = joined.without_absent(valid_objects)
         probabilities, logits = self.aggregate(joined.logits, valid_objects)
         return Segmentation(probabilities, logits, joined)
 
@@ -289,7 +269,7 @@ class MemoryNetwork(nn.Module, ABC):
 
         Args:
             object_logits: (B, N, 1 or 2, H, W), from :class:`ObjectMaps`.
-            valid_objects: as given to :meth:`segment`, which returned these maps.
+            valid_objects: as given to :meth:`segment`.
 
         Returns:
             Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
@@ -299,14 +279,7 @@ class MemoryNetwork(nn.Module, ABC):
             own = torch.sigmoid(object_logits).squeeze(2)
         else:
             own = torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0])
-        probabilities, logits = soft_aggregation(own)
-        if valid_objects is None:
-            return probabilities, logits
-        # Minus infinity, not a large negative number: a target that names an absent object is an
-        # error in the data, which an infinite loss shows.
-        absent = functional.pad(~valid_objects, (1, 0), value=False)
-        logits = logits.masked_fill(absent[:, :, None, None], -math.inf)
-        return torch.softmax(logits, dim=1), logits
+        return soft_aggregation(own, valid_objects)
 
 
 def _batches(objects: int, objects_per_batch: int | None) -> Iterator[slice]:

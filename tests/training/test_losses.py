@@ -42,13 +42,9 @@ def batch(*, clips: int = 2, objects: int = 2, seed: int = 0) -> tuple[Tensor, T
 def segmented(
     object_logits: Tensor, coarse: Tensor | None = None, valid: Tensor | None = None
 ) -> Segmentation:
-    """What ``MemoryNetwork.segment`` makes of these maps."""
-    maps = ObjectMaps(object_logits, coarse)
-    if valid is None:
-        valid = all_valid(object_logits)
-    else:
-        maps = maps.without_absent(valid)
-    return Segmentation(*aggregate(maps.logits, valid), maps)
+    valid = all_valid(object_logits) if valid is None else valid
+    probabilities, logits = aggregate(object_logits, valid)
+    return Segmentation(probabilities, logits, ObjectMaps(object_logits, coarse))
 
 
 def all_valid(maps: Tensor, objects: int = 2) -> Tensor:
