@@ -111,7 +111,7 @@ class Trainer:
         self.progress: Progress
         self.average: WeightAverage | None = None
         self._stage_names: list[str] = []
-        self._restored: Checkpoint | None = None
+        self._opened: Stage | None = None
 
     def start(self, *, stage: str | None, resume: Path | None, weights: Path | None) -> None:
         """Build the network, restore the state of the run, and check all stages that are left."""
@@ -147,9 +147,12 @@ class Trainer:
             self.average = WeightAverage(network, self.settings.averaging)
             if checkpoint is not None and checkpoint.average is not None:
                 self.average.load_state_dict(checkpoint.average)
-        for name in names:
+        self._opened = self._open_stage(names[0])
+        for name in names[1:]:
             self._open_stage(name)  # and close it again: a mistake in any stage is reported now
-        self._stage_names, self._restored = names, checkpoint
+        if checkpoint is not None:
+            self._restore_stage(self._opened, checkpoint)
+        self._stage_names = names
         self.progress = Progress(
             self.output / "tensorboard", visible=self.processes.first, iteration=self.iteration
         )
@@ -160,9 +163,8 @@ class Trainer:
     def run(self) -> Outcome:
         """Run the stages that are left."""
         for name in self._stage_names:
-            stage = self._open_stage(name)
-            if self._restored is not None and self._restored.stage == name:
-                self._restore_stage(stage, self._restored)
+            stage = self._opened or self._open_stage(name)
+            self._opened = None  # a stage's data is not kept once the next one runs
             if not self._run_stage(stage):
                 return Outcome(False, self.iteration, self.folder.last)
         return Outcome(True, self.iteration, self.folder.last)
