@@ -1,4 +1,4 @@
-"""Keys of earlier versions in configurations, checkpoints and run folders, under today's names."""
+"""Keys of earlier versions in configurations and checkpoints, under today's names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from scmn.data.clips.sources import STILL_KINDS
 from scmn.errors import InputError
+from scmn.inference.memory.settings import current_names
 
 REMOVED: Mapping[str, tuple[tuple[str, Any], ...]] = {
     "": (("detach_memory", False),),
@@ -24,7 +25,8 @@ def rename_keys(config: dict[str, Any], source: str) -> None:
     """
     if "memory" in config and config["memory"] is None:
         del config["memory"]
-    _rename(config.get("memory"), "keep_first", "keep_annotated")
+    if isinstance(config.get("memory"), dict):
+        config["memory"] = current_names(config["memory"])
     training = config.get("training")
     stages = training.get("stages") if isinstance(training, dict) else None
     for name, stage in (stages if isinstance(stages, dict) else {}).items():
@@ -55,9 +57,6 @@ def _rename_augmentation(data: dict[str, Any]) -> None:
         del data["synthetic"]
     for block in ("still_augmentation", "video_augmentation"):
         if isinstance(data.get(block), dict):
-            _rename(data[block].get("paste"), "most", "max_count")
-
-
-def _rename(settings: Any, old: str, new: str) -> None:
-    if isinstance(settings, dict) and old in settings:
-        settings.setdefault(new, settings.pop(old))
+            paste = data[block].get("paste")
+            if isinstance(paste, dict) and "most" in paste:
+                paste.setdefault("max_count", paste.pop("most"))

@@ -22,6 +22,7 @@ from scmn.data.atomic import atomic_path
 from scmn.data.sequences import FrameSource, VideoSequence
 from scmn.data.video import VideoFile
 from scmn.errors import InputError
+from scmn.inference.memory.settings import current_names
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,9 @@ class RunFolder:
 def _current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Rename settings that earlier versions wrote under another name."""
     memory = settings.get("memory")
-    if isinstance(memory, Mapping) and "keep_first" in memory:
-        memory = {"keep_annotated" if n == "keep_first" else n: v for n, v in memory.items()}
-        return {**settings, "memory": memory}
-    return dict(settings)
+    if not isinstance(memory, Mapping):
+        return dict(settings)
+    return {**settings, "memory": current_names(memory)}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

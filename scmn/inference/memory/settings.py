@@ -64,7 +64,7 @@ def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: an unknown setting, or a wrong value.
     """
-    settings = {OLD_NAMES.get(name, name): value for name, value in memory.items()}
+    settings = current_names(memory)
     known = [field.name for field in fields(MemorySettings)]
     for name, value in settings.items():
         if name not in known:
@@ -77,4 +77,13 @@ def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError(f"memory.{name} must be true or false, not {value!r}")
         elif value is not None and (type(value) is not int or value < 1):
             raise InputError(f"memory.{name} must be an integer above 0 or null, not {value!r}")
+    return settings
+
+
+def current_names(memory: Mapping[str, Any]) -> dict[str, Any]:
+    """Return memory settings under their current names; a current name wins over its old one."""
+    settings = dict(memory)
+    for old, new in OLD_NAMES.items():
+        if old in settings:
+            settings.setdefault(new, settings.pop(old))
     return settings
