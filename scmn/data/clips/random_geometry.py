@@ -136,17 +136,19 @@ def random_perspective(
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     moved = corners + rng.uniform(-shift, shift, (4, 2)) * [width, height]
     transform = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    rows, columns = _grid(size)
-    x, y = np.meshgrid(
-        (np.arange(columns) + 0.5) * (width / columns), (np.arange(rows) + 0.5) * (height / rows)
-    )
-    centres = np.stack([x, y], axis=-1)
+    centres = _cell_centres(_grid(size)) * [width, height]
     displaced = cv2.perspectiveTransform(centres.reshape(1, -1, 2), transform)
     return (displaced.reshape(centres.shape) - centres).astype(np.float32)
 
 
 def _grid(size: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // _CELL), -(-size[1] // _CELL)
+
+
+def _cell_centres(grid: tuple[int, int]) -> np.ndarray:
+    """Return (h, w, 2): positions (x, y) as shares of the crop's sides."""
+    rows, columns = ((np.arange(cells) + 0.5) / cells for cells in grid)
+    return np.stack(np.meshgrid(columns, rows), axis=-1)
 
 
 @cache
@@ -163,9 +165,7 @@ def _spline_basis(grid: tuple[int, int]) -> np.ndarray:
     system[:count] = _terms(points, points)
     system[count:, :count] = system[:count, count:].T
     coefficients = np.linalg.solve(system, np.eye(count + 3, count))
-    rows, columns = ((np.arange(cells) + 0.5) / cells for cells in grid)
-    centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-    basis = _terms(centres, points) @ coefficients
+    basis = _terms(_cell_centres(grid).reshape(-1, 2), points) @ coefficients
     basis.setflags(write=False)
     return basis
 

@@ -183,12 +183,12 @@ class StaticClips:
         # At scale 1 the image fills the crop; the margin on each side is room to move.
         margin = np.maximum(fit * np.array([source_size[1], source_size[0]]) / 2 - centre, 0)
         warps: list[Warp] = []
-        offset = rng.uniform(-margin, margin)
+        drift, offset = augmentation.drift, np.zeros(2)
         for frame in range(self.settings.frames):
-            if frame and augmentation.drift is None:
+            if frame == 0 or drift is None:
                 offset = rng.uniform(-margin, margin)
-            elif frame and augmentation.drift is not None:
-                step = rng.uniform(-augmentation.drift, augmentation.drift, 2) * [size[1], size[0]]
+            else:
+                step = rng.uniform(-drift, drift, 2) * [size[1], size[0]]
                 offset = np.clip(offset + step, -margin, margin)
             warps.append(
                 warp_about(
