@@ -87,6 +87,21 @@ class AveragingSettings:
 
 
 @dataclass
+class UnrollMemorySettings:
+    """Which frames of a clip are remembered besides the first; the defaults are STM's (all)."""
+
+    every: int = 1
+    """Remember every n-th frame."""
+    max_frames: int | None = None
+    """Read at most this many of them, the newest (null: all)."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise InputError(f"a stage's memory.{name} must be above 0, not {value}")
+
+
+@dataclass
 class StageSettings:
     """One stage of a run, such as pretraining on still images."""
 
@@ -98,6 +113,7 @@ class StageSettings:
     """Clips in a forward pass of one process; gradients are accumulated until the batch is full
     (null: the process's whole share in one pass)."""
     clip: ClipSettings = field(default_factory=ClipSettings)
+    memory: UnrollMemorySettings = field(default_factory=UnrollMemorySettings)
     data: dict[str, DataSettings | None] = field(default_factory=dict)
     """Data sets by a name of your choice (null: leave out one that a base file has)."""
     loss: LossSettings = field(default_factory=LossSettings)

@@ -84,7 +84,8 @@ class Stage:
         self.optimizer = build_optimizer(network, settings.optimizer)
         on_gpu = processes.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
-        self._pass: nn.Module = TrainingPass(network, VideoLoss(settings.loss, network.aggregate))
+        loss = VideoLoss(settings.loss, network.aggregate)
+        self._pass: nn.Module = TrainingPass(network, loss, settings.memory)
         self.iteration = 0
         self._batches: Iterator[ClipBatch] | None = None
 

@@ -6,14 +6,15 @@ import torch
 
 from scmn import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
+from scmn.training.settings import UnrollMemorySettings
 from scmn.training.unroll import unroll
 from tests.conftest import build_small
 
 
-def clip(objects: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return frames (1, 4, 3, H, W), hard masks (1, N, H, W) and their label map."""
+def clip(objects: int = 2, length: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return frames (1, T, 3, H, W), hard masks (1, N, H, W) and their label map."""
     generator = torch.Generator().manual_seed(0)
-    frames = torch.rand(1, 4, 3, 48, 64, generator=generator)
+    frames = torch.rand(1, length, 3, 48, 64, generator=generator)
     labels = torch.zeros(48, 64, dtype=torch.uint8)
     for number in range(objects):
         labels[8:24, 4 + 20 * number : 20 + 20 * number] = number + 1
@@ -28,6 +29,23 @@ def test_unroll_equals_inference(small_model: MemoryNetwork) -> None:
     segmenter = VideoSegmenter(small_model, memory=everything)
     predictions = list(segmenter.run(frames[0], labels.numpy()))
     segmentations = unroll(small_model, frames, masks, torch.ones(1, 2, dtype=torch.bool))
+    for prediction, segmentation in zip(predictions[1:], segmentations, strict=True):
+        torch.testing.assert_close(
+            prediction.probabilities, segmentation.probabilities[0], atol=1e-4, rtol=1e-3
+        )
+
+
+@torch.no_grad()
+def test_unroll_with_limited_memory_equals_inference(small_model: MemoryNetwork) -> None:
+    frames, masks, labels = clip(length=7)
+    limited = {"every": 2, "top_k": None, "keep_previous": False, "max_frames": 1}
+    segmenter = VideoSegmenter(small_model, memory={**limited, "keep_annotated": True})
+    predictions = list(segmenter.run(frames[0], labels.numpy()))
+    valid = torch.ones(1, 2, dtype=torch.bool)
+    settings = UnrollMemorySettings(every=2, max_frames=1)
+    segmentations = unroll(small_model, frames, masks, valid, settings)
+    everything = unroll(small_model, frames, masks, valid)
+    assert not torch.allclose(everything[-1].logits, segmentations[-1].logits, atol=1e-3)
     for prediction, segmentation in zip(predictions[1:], segmentations, strict=True):
         torch.testing.assert_close(
             prediction.probabilities, segmentation.probabilities[0], atol=1e-4, rtol=1e-3
