@@ -1,17 +1,24 @@
 """The command line: ``scmn-train`` (train.py) and ``scmn-eval`` (eval.py).
 
-A user's mistake is one line on stderr and exit status 2.
+A user's mistake is one line on stderr and exit status 2; after a signal the status is 128 plus its
+number.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import logging
 import os
+import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from scmn.errors import InputError
@@ -19,7 +26,8 @@ from scmn.errors import InputError
 # torch is imported where it is used: --help and mistakes in options need not wait for it.
 
 MISTAKE = 2
-INTERRUPTED = 130
+SIGNALLED = 128
+"""Plus the signal's number: the exit status of a program that a signal has stopped."""
 REPORT_SECONDS = 1.0
 """torchrun ends all processes once one has ended; the first has this long to report a mistake."""
 
@@ -101,24 +109,77 @@ def is_first_process() -> bool:
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run ``main``; exit with status 2 after an InputError and 130 after Ctrl-C.
+    """Run ``main``; exit with status 2 after an InputError, 128 + its number after a signal.
 
     Of several processes the first reports a mistake that all of them have met; the others exit with
     the same status and print nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        main()
+        with _termination_raises(), _output_errors():
+            main()
     except InputError as error:
         if is_first_process() or _others_do_not_know(error):
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
         else:
             time.sleep(REPORT_SECONDS)
         sys.exit(MISTAKE)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if is_first_process():
             print("interrupted; run the same command to resume", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        number = interrupt.number if isinstance(interrupt, _Termination) else signal.SIGINT
+        sys.exit(SIGNALLED + number)
+
+
+class _Termination(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, handled like Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Raise _Termination on SIGTERM and SIGHUP, unless they are ignored (nohup) or handled."""
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        raise _Termination(number)
+
+    numbers = [signal.Signals[n] for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # only the main thread can handle signals
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _output_errors() -> Iterator[None]:
+    """End quietly if the reader of stdout, such as ``head``, has gone; InputError if it is full."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # Python flushes again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            sys.exit(SIGNALLED + signal.SIGPIPE)
+        raise InputError(str(error)) from error
+
+
+def _one_line(message: str) -> str:
+    """Escape control characters, which the name of a file may contain."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], message)
 
 
 def _others_do_not_know(error: InputError) -> bool:
@@ -168,6 +229,8 @@ def _train(arguments: argparse.Namespace) -> None:
             print(f"finished after {outcome.iteration} steps: {outcome.checkpoint}")
         else:
             print(f"stopped after step {outcome.iteration}; run the same command to resume")
+    if outcome.stopped_by is not None:
+        sys.exit(SIGNALLED + outcome.stopped_by)
 
 
 def _eval_parser() -> ArgumentParser:

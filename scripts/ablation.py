@@ -10,21 +10,18 @@ Finished runs are skipped; an interrupted training or evaluation is resumed.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from ablations.plan import read_plan
 from ablations.report import write_report
 from ablations.runs import REPOSITORY, read_results, run
 
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError, nearest_name
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("plan", type=Path, help="YAML file of runs")
     add("--only", action="append", metavar="NAME", help="only this run (repeatable)")

@@ -5,21 +5,18 @@ python scripts/export_scalars.py runs/scmn_small docs/scmn_small_training.csv
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("--every", type=int, default=1, help="keep every n-th point (%(default)s)")

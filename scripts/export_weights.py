@@ -9,7 +9,6 @@ build_model(..., weights=FILE) read it. If the run averaged its weights, the ave
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scmn import build_model, save_weights
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError
 from scmn.training.checkpoint import read_checkpoint
 from scmn.weights.files import load_weights
@@ -26,9 +25,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("checkpoint", type=Path, help="last.pt, best.pt or another checkpoint of a training run")
     add("out", type=Path, metavar="OUT.safetensors")

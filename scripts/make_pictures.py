@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from scmn import VideoSegmenter, build_model
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.visualization import contact_sheet, overlay
 
@@ -47,9 +46,7 @@ PICTURES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     parser.add_argument("picture", choices=list(PICTURES))
     parser.add_argument(
         "--output", type=Path, default=Path("docs/images"), help="folder (%(default)s)"

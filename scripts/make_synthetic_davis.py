@@ -15,7 +15,7 @@ from pathlib import Path
 from sizes import parse_size
 from tqdm import tqdm
 
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSettings, write_davis
 
 
@@ -26,11 +26,9 @@ def _range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     default = SyntheticSettings()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="a new folder, or one written by this script")
     add("--sequences", type=int, default=20, help="number of sequences (%(default)s)")

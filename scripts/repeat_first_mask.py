@@ -8,21 +8,18 @@ Its score is a lower bound for any useful method.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
-from scmn.cli import run_program
+from scmn.cli import ArgumentParser, run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
 from scmn.evaluation.run_folder import prediction_path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser.of_program(__doc__ or "")
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request to stop after the current step."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+)
 
 
 class Interruption:
-    """Catch SIGINT and SIGTERM inside a ``with`` block.
+    """Catch SIGINT, SIGTERM and SIGHUP inside a ``with`` block, except those that are ignored.
 
     The first signal sets ``requested``; the trainer checks it after each step, writes a checkpoint
     and stops. The second signal raises KeyboardInterrupt at once. Only the main thread can catch
@@ -32,7 +36,8 @@ class Interruption:
             raise RuntimeError("signals can be caught in the main thread only: train there")
         self.signal = None
         for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 
 import torch
 
@@ -40,10 +41,14 @@ from scmn.training.validation import Validation
 class Outcome:
     """How a call of ``train`` ended."""
 
-    finished: bool
-    """False: a signal stopped it; the same call resumes it."""
     iteration: int
     checkpoint: Path
+    stopped_by: Signals | None = None
+    """The signal that stopped it before its end; the same call resumes it."""
+
+    @property
+    def finished(self) -> bool:
+        return self.stopped_by is None
 
 
 def train(
@@ -166,8 +171,10 @@ class Trainer:
             stage = self._opened or self._open_stage(name)
             self._opened = None  # a stage's data is not kept once the next one runs
             if not self._run_stage(stage):
-                return Outcome(False, self.iteration, self.folder.last)
-        return Outcome(True, self.iteration, self.folder.last)
+                # Another process may have received it.
+                received = self.interruption.signal or Signals.SIGTERM
+                return Outcome(self.iteration, self.folder.last, stopped_by=received)
+        return Outcome(self.iteration, self.folder.last)
 
     def _open_stage(self, name: str) -> Stage:
         settings = self.settings.stage(name)

@@ -18,6 +18,7 @@ PROGRAM = """
 import os, signal, sys, time
 from scmn.training.interruption import Interruption
 number = signal.Signals[sys.argv[1]]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 with Interruption() as interruption:
     os.kill(os.getpid(), number)
     time.sleep(0.01)
@@ -42,14 +43,14 @@ def run(name: str, times: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interruption_first_signal_sets_a_flag(name: str) -> None:
     result = run(name, "once")
     assert result.stdout.splitlines() == [f"finishing the step True {name}", "after True"]
     assert result.returncode == -signal.SIGTERM  # the handler is the usual one again
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_interruption_second_signal_raises(name: str) -> None:
     result = run(name, "twice")
     assert "KeyboardInterrupt" in result.stderr

@@ -1,0 +1,115 @@
+"""How programs end: signals, an output that nobody reads, a full disk, names with line breaks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+WAITING = """
+import signal, sys, time
+from scmn.cli import run_program
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+def main():
+    print("running", flush=True)
+    time.sleep(60)
+run_program(main)
+"""
+PRINTING = "from scmn.cli import run_program; run_program(lambda: print('x' * int(1e6)))"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and devices")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_program_with_one_line_and_its_status(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "running\n"
+        program.send_signal(number)
+        _, printed = program.communicate(timeout=60)
+    assert printed == "interrupted; run the same command to resume\n"
+    assert program.returncode == 128 + number
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    code = (
+        "import os, signal; from scmn.cli import run_program; "
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "run_program(lambda: os.kill(os.getpid(), signal.SIGHUP))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_output_ends_a_program_quietly(unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTING],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", PRINTING],
+            cwd=REPOSITORY,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert os.strerror(errno.ENOSPC) in line
+
+
+def test_line_breaks_in_names_are_escaped() -> None:
+    ended = subprocess.run(
+        [sys.executable, "eval.py", "--video", "no\nsuch.mp4", "--mask", "m.png"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert r"no\nsuch.mp4" in line
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["ablation", "export_scalars", "export_weights", "make_pictures", "repeat_first_mask"],
+)
+def test_scripts_report_wrong_arguments_in_one_line(script: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, f"scripts/{script}.py", "--no-such-option"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ")
