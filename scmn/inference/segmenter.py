@@ -94,6 +94,7 @@ class VideoSegmenter(Segmenter):
         self.bank = MemoryBank(self.memory_settings)
         self._time = 0
         self._geometry: FrameGeometry | None = None
+        self._fitting: dict[tuple[int, int], int] = {}
         self._previous_masks: Tensor | None = None
 
     @property
@@ -115,9 +116,7 @@ class VideoSegmenter(Segmenter):
         image, geometry = self._network_image(frame)
         label_map = None if labels is None else label_array(labels)
         given = None if label_map is None else self._given_masks(label_map, objects, geometry)
-        objects_per_batch = self.objects_per_batch or fitting_objects(
-            self.model, geometry.network_size, self.device, self._dtype
-        )
+        objects_per_batch = self.objects_per_batch or self._fitting_objects(geometry)
         tracked = self.bank.object_ids
         segmented = [] if given is None else [i for i in tracked if i not in given]
         with autocast(self.device, self.precision):
@@ -162,6 +161,13 @@ class VideoSegmenter(Segmenter):
         if self._previous_masks is not None:
             kept = [i for i in range(self._previous_masks.shape[1]) if i != position]
             self._previous_masks = self._previous_masks[:, kept]
+
+    def _fitting_objects(self, geometry: FrameGeometry) -> int:
+        # Once per video: the free memory changes, and batches of another size round differently.
+        size = geometry.network_size
+        if size not in self._fitting:
+            self._fitting[size] = fitting_objects(self.model, size, self.device, self._dtype)
+        return self._fitting[size]
 
     def _network_image(self, frame: FrameImage) -> tuple[Tensor, FrameGeometry]:
         """Return the image at the network's size (1, 3, H, W) and the video's geometry."""

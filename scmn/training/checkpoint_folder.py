@@ -8,6 +8,7 @@ to a complete file, either the new or the previous one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -22,6 +23,12 @@ from scmn.training.checkpoint import Checkpoint, checkpoint_content, read_checkp
 
 LAST = "last.pt"
 BEST = "best.pt"
+CANNOT_SYNC_FOLDERS = {
+    errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF,
+    errno.EACCES, errno.EPERM, errno.EISDIR,
+}  # fmt: skip
+"""What network and FUSE file systems (and Windows, on opening) answer to syncing a folder."""
+
 _NUMBERED = re.compile(r"iteration-(\d+)\.pt")
 _LEFT_OVER = re.compile(r"\.(?:last|best|iteration-\d+)\.[0-9a-f]{12}\.pt")
 
@@ -182,13 +189,16 @@ def _give_name(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Write the folder's names to disk, where the file system can: the files are there already."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC_FOLDERS:
+            raise
 
 
 def _reason(error: BaseException) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +111,26 @@ def test_save_interrupted_anywhere_leaves_only_complete_files(
         assert loaded.model["weight"][0] == loaded.iteration
     folder.save(checkpoint(3))
     assert read_checkpoint(folder.last).iteration == 3
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF])
+def test_save_where_folders_cannot_be_synced(
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", fails_for_folders(code))
+    folder.save(checkpoint(1), best=True)
+    assert names(folder) == ["best.pt", "iteration-00000001.pt", "last.pt"]
+    monkeypatch.setattr(os, "fsync", fails_for_folders(errno.EIO))
+    with pytest.raises(InputError, match="Input/output error"):
+        folder.save(checkpoint(2))
+
+
+def fails_for_folders(code: int) -> Callable[[int], None]:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+
+    return fsync
 
 
 KILLED_WHILE_WRITING = """

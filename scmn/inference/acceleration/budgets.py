@@ -24,7 +24,7 @@ GPU_BLOCK_BYTES = 256 << 20
 CPU_DECODING_BYTES = 256 << 20
 """Memory for decoding on the CPU, where larger batches of objects are no faster."""
 GPU_DECODING_SHARE = 0.25
-"""Share of a GPU's memory for decoding."""
+"""Share of a GPU's free memory for decoding; most is left to the frames that are remembered."""
 DECODER_MAPS = 6
 """Maps that the decoder holds at its peak, of its width at its finest stride."""
 REFINEMENT_MAPS = 5
@@ -63,9 +63,19 @@ def fitting_objects(
     """
     budget = float(CPU_DECODING_BYTES)
     if device.type == "cuda":
-        budget = GPU_DECODING_SHARE * torch.cuda.get_device_properties(device).total_memory
+        budget = GPU_DECODING_SHARE * free_gpu_memory(device)
     itemsize = (dtype or torch.float32).itemsize
     return max(1, int(budget / (floats_per_pixel(network) * size[0] * size[1] * itemsize)))
+
+
+def free_gpu_memory(device: torch.device) -> int:
+    """Return the bytes that this process can still allocate on a GPU.
+
+    They are what the driver has left, beside other processes, and what torch's allocator holds but
+    does not use.
+    """
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def floats_per_pixel(network: MemoryNetwork) -> float:
