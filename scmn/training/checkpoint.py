@@ -9,7 +9,7 @@ import random
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,10 @@ import scmn
 from scmn.config import Config, parse_config
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
+from scmn.training.resuming import changes
 from scmn.weights.files import WeightsFile, load_tensors_only, load_weights
 
 FORMAT = "scmn-checkpoint"
-FREE_TO_CHANGE = (
-    "device",
-    "workers",
-    "validation",
-    "log_every",
-    "pictures_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-)
-"""Training settings that may differ when a run is resumed: they do not affect what it computes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,9 @@ class Checkpoint:
     """State of the :class:`~scmn.training.averaging.WeightAverage`."""
     best: float | None = None
     """The best validation score so far."""
+    history: list[str] = field(default_factory=list)
+    """Settings that were changed when the run was resumed, as ``from step N: key:
+    old -> new``."""
     path: Path | None = field(default=None, compare=False)
     """Where it was read from."""
 
@@ -82,18 +76,20 @@ class Checkpoint:
         """Load the weights; InputError names the tensors that do not fit."""
         load_weights(network, self.weights)
 
-    def check_same_run(self, config: Config) -> None:
-        """Raise InputError, naming the first difference, if the run had another configuration."""
-        saved, given = asdict(parse_config(self.config, f"{self.path}: config")), asdict(config)
-        for name in FREE_TO_CHANGE:
-            del saved["training"][name], given["training"][name]
-        for part in ("model", "training"):
-            difference = _first_difference(saved[part], given[part], part)
-            if difference is not None:
-                raise InputError(
-                    f"{self.path} has another configuration ({difference}); use the same one, "
-                    "or start a run in another --output with --weights of that checkpoint"
-                )
+    def changed_settings(self, config: Config) -> list[str]:
+        """Return what ``config`` changes in the run, as ``key: old -> new``.
+
+        Raises:
+            InputError: it changes what the run computes; the first such key is named.
+        """
+        found = changes(parse_config(self.config, f"{self.path}: config"), config)
+        refused = [change for change in found if not change.free]
+        if refused:
+            raise InputError(
+                f"{self.path} has another configuration ({refused[0]}); use the same one, "
+                "or start a run in another --output with --weights of that checkpoint"
+            )
+        return [str(change) for change in found]
 
 
 def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -121,6 +117,7 @@ def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
         "config": checkpoint.config,
         "rng": checkpoint.random_states,
         "best": checkpoint.best,
+        "history": list(checkpoint.history),
     }
     _check_plain(content, "checkpoint")
     return content
@@ -157,6 +154,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             scaler=content["scaler"],
             average=content["ema"],
             best=content["best"],
+            # Files of earlier versions lack these.
+            history=content.get("history", []),
             path=path,
         )
     except KeyError as error:
@@ -188,17 +187,6 @@ def _check_plain(value: Any, where: str) -> None:
             _check_plain(member, f"{where}[{index}]")
     elif not isinstance(value, Tensor) and kind not in (bool, int, float, str, type(None)):
         raise TypeError(f"{where} is a {kind.__module__}.{kind.__qualname__}, not plain data")
-
-
-def _first_difference(saved: Any, given: Any, where: str) -> str | None:
-    """Return where two configurations first differ, as ``key: old -> new``."""
-    if isinstance(saved, Mapping) and isinstance(given, Mapping):
-        for key in {**saved, **given}:
-            found = _first_difference(saved.get(key), given.get(key), f"{where}.{key}")
-            if found is not None:
-                return found
-        return None
-    return None if saved == given else f"{where}: {saved} -> {given}"
 
 
 def _line(error: Exception) -> str:

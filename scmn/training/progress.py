@@ -60,6 +60,11 @@ class Progress:
         if self._writer is not None:
             self._writer.add_image(name, image, iteration, dataformats="HWC")
 
+    def text(self, name: str, text: str, iteration: int) -> None:
+        """Write a text to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_text(name, text, iteration)
+
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._visible:

@@ -112,6 +112,7 @@ class Trainer:
         )
         self.iteration = 0
         self.best: float | None = None
+        self.history: list[str] = []
         self.network: MemoryNetwork
         self.progress: Progress
         self.average: WeightAverage | None = None
@@ -137,8 +138,9 @@ class Trainer:
             pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
             **model.switches,
         )
+        changed: list[str] = []
         if checkpoint is not None:
-            checkpoint.check_same_run(self.config)
+            changed = checkpoint.changed_settings(self.config)
             if checkpoint.stage not in names:
                 raise InputError(
                     f"{checkpoint.path} is of stage '{checkpoint.stage}', not '{names[0]}'; choose "
@@ -147,6 +149,8 @@ class Trainer:
             names = names[names.index(checkpoint.stage) :]
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
+            changed = [f"from step {self.iteration}: {change}" for change in changed]
+            self.history = [*checkpoint.history, *changed]
         self.network = network = prepare_network(network, self.settings, self.processes.device)
         if self.settings.averaging.enabled:
             self.average = WeightAverage(network, self.settings.averaging)
@@ -164,6 +168,9 @@ class Trainer:
         self.processes.on_first(self._save_config)
         if checkpoint is not None:
             self.progress.say(f"resuming from {checkpoint.path} at step {self.iteration}")
+            for change in changed:
+                self.progress.say(f"changed {change}")
+                self.progress.text("configuration/change", change, self.iteration)
 
     def run(self) -> Outcome:
         """Run the stages that are left."""
@@ -272,6 +279,7 @@ class Trainer:
             scaler=stage.scaler.state_dict(),
             average=None if self.average is None else self.average.state_dict(),
             best=self.best,
+            history=self.history,
         )
         self.processes.on_first(lambda: self.folder.save(checkpoint, best=best))
 
@@ -295,4 +303,5 @@ class Trainer:
 
     def _save_config(self) -> None:
         with atomic_path(self.output / "config.yaml") as temporary:
-            temporary.write_text(config_to_yaml(self.config), encoding="utf-8")
+            changed = "".join(f"# changed {change}\n" for change in self.history)
+            temporary.write_text(changed + config_to_yaml(self.config), encoding="utf-8")

@@ -96,26 +96,31 @@ class Killed(BaseException):
     """Simulates kill -9: nothing is written on the way out."""
 
 
-@pytest.mark.parametrize("killed_at", [1, 3, 5, 7])
-def test_train_resumes_after_a_kill_bit_for_bit(
-    killed_at: int, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = config(tmp_path, davis)
-    train(settings, tmp_path / "whole")
-    steps = 0
+def killed_after(steps: int, settings: Config, run: Path) -> None:
+    """Train in ``run``, and die before the step after ``steps``."""
+    done = 0
     step = Stage.step
 
     def dying(self: Stage) -> object:
-        nonlocal steps
-        if steps == killed_at:
+        nonlocal done
+        if done == steps:
             raise Killed
-        steps += 1
+        done += 1
         return step(self)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stage, "step", dying)
         with pytest.raises(Killed):
-            train(settings, tmp_path / "parts")
+            train(settings, run)
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5, 7])
+def test_train_resumes_after_a_kill_bit_for_bit(
+    killed_at: int, davis: Path, tmp_path: Path
+) -> None:
+    settings = config(tmp_path, davis)
+    train(settings, tmp_path / "whole")
+    killed_after(killed_at, settings, tmp_path / "parts")
     assert train(settings, tmp_path / "parts").iteration == 8
     assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
@@ -218,13 +223,68 @@ def test_train_leaves_a_finished_run_unchanged(davis: Path, tmp_path: Path) -> N
     assert (tmp_path / "run/last.pt").stat().st_mtime_ns == before
 
 
-def test_train_refuses_to_resume_another_configuration(davis: Path, tmp_path: Path) -> None:
-    train(config(tmp_path, davis), tmp_path / "run")
-    other = config(tmp_path, davis, "training.stages.main.optimizer.learning_rate=1.0e-4")
-    with pytest.raises(InputError, match=r"main\.optimizer\.learning_rate: 0\.001 -> 0\.0001"):
-        train(other, tmp_path / "run")
-    harmless = config(tmp_path, davis, "training.log_every=1", "training.workers=1")
-    assert train(harmless, tmp_path / "run").finished
+@pytest.mark.parametrize(
+    ("override", "change"),
+    [
+        ("stages.main.optimizer.learning_rate=1.0e-4", r"learning_rate: 0\.001 -> 0\.0001"),
+        ("stages.main.data.videos.repeat=2", "repeat: 1 -> 2"),
+        ("stages.main.data.videos.paste_from=stills", "paste_from: None -> stills"),
+        ("stages.main.clips_per_pass=2", "clips_per_pass: None -> 2"),  # norms learn
+        ("norm=frozen", r"norm: batch -> frozen"),
+        ("seed=1", "seed: 0 -> 1"),
+    ],
+)
+def test_train_refuses_to_resume_with_other_mathematics(
+    override: str, change: str, davis: Path, tmp_path: Path
+) -> None:
+    once = ["training.stages.pretrain=null", "training.stages.main.iterations=1"]
+    train(config(tmp_path, davis, *once), tmp_path / "run")
+    with pytest.raises(InputError, match=rf"training\.[\w.]*{change}\)"):
+        train(config(tmp_path, davis, *once, f"training.{override}"), tmp_path / "run")
+
+
+def test_train_resumes_with_other_resources_and_records_them(
+    davis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = [
+        "training.norm=frozen",
+        "training.stages.pretrain=null",
+        "training.stages.main.iterations=3",
+        "training.checkpoint_every=2",
+    ]
+    killed_after(2, config(tmp_path, davis, *training), tmp_path / "run")
+    moved = tmp_path / "moved"
+    moved.symlink_to(davis, target_is_directory=True)
+    changed = [
+        *training,
+        "training.stages.main.clips_per_pass=1",
+        f"training.stages.main.data.videos.root={moved}",
+        "training.precision=bf16",
+        "training.channels_last=true",
+        "training.workers=1",
+        "training.log_every=1",
+        "memory.every=3",
+    ]
+    capsys.readouterr()
+    assert train(config(tmp_path, davis, *changed), tmp_path / "run").finished
+    expected = [
+        "from step 2: memory.every: None -> 3",
+        "from step 2: training.stages.main.clips_per_pass: None -> 1",
+        f"from step 2: training.stages.main.data.videos.root: {davis} -> {moved}",
+        "from step 2: training.precision: fp32 -> bf16",
+        "from step 2: training.channels_last: False -> True",
+        "from step 2: training.workers: 0 -> 1",
+        "from step 2: training.log_every: 2 -> 1",
+    ]
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "->" in line] == [f"changed {line}" for line in expected]
+    checkpoint = read_checkpoint(tmp_path / "run/last.pt")
+    assert checkpoint.history == expected
+    written = (tmp_path / "run/config.yaml").read_text()
+    assert written.startswith("".join(f"# changed {line}\n" for line in expected))
+    assert "precision: bf16" in written
+    assert "precision: bf16" in checkpoint.config
+    assert load_config(tmp_path / "run/config.yaml").training.precision == "bf16"
 
 
 def test_train_starts_a_stage_from_the_weights_of_another_run(davis: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Which settings may differ when a run is resumed: those that leave its mathematics as they were.
+
+Where the data lie, how much of a batch is computed at a time, and in which precision, changes
+rounding and speed. What is learned from which samples is fixed when the run starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from scmn.config import Config
+
+FREE_TO_CHANGE = (
+    "memory.*",  # used to validate only
+    "evaluation.*",
+    "training.device",
+    "training.workers",
+    "training.precision",
+    "training.compile",
+    "training.channels_last",
+    "training.validation.*",
+    "training.log_every",
+    "training.pictures_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.stages.*.clips_per_pass",
+    "training.stages.*.optimizer.fused",
+    "training.stages.*.data.*.root",
+    "training.stages.*.data.*.annotations",
+    "training.stages.*.data.*.paste_from",
+)
+"""Patterns of the keys that may differ."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that differs from the checkpoint's."""
+
+    key: str
+    old: Any
+    new: Any
+    free: bool
+    """Whether the run may be resumed with the new value."""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.old} -> {self.new}"
+
+
+def changes(saved: Config, given: Config) -> list[Change]:
+    """Return the settings in which ``given`` differs from the ``saved`` configuration of a run."""
+    return [
+        Change(key, old, new, _is_free(key, old, new, given))
+        for key, old, new in _differences(asdict(saved), asdict(given), "")
+    ]
+
+
+def _differences(saved: Any, given: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(saved, Mapping) and isinstance(given, Mapping):
+        for name in {**saved, **given}:
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(saved.get(name), given.get(name), inner)
+    elif saved != given:
+        yield key, saved, given
+
+
+def _is_free(key: str, old: Any, new: Any, config: Config) -> bool:
+    if not any(fnmatchcase(key, pattern) for pattern in FREE_TO_CHANGE):
+        return False
+    if key.endswith(".paste_from"):
+        return old is not None and new is not None  # moved, but neither begun nor ended
+    # Learning batch norms compute their statistics over the clips of a pass.
+    return not (key.endswith(".clips_per_pass") and config.training.norm == "batch")
