@@ -28,7 +28,7 @@ from scmn.inference.devices import resolve_device
 STEP_TIMEOUT = timedelta(minutes=30)
 """How long a step may wait for another process; the first one may compile for minutes."""
 CONTROL_TIMEOUT = timedelta(days=7)
-"""How long processes may wait for one that validates or segments a long video."""
+"""How long processes may wait for one that segments a long video."""
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -55,7 +55,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process logs, validates and writes."""
+        """Whether this process logs and writes."""
         return self.rank == 0
 
     def wait_for_all(self) -> None:
@@ -127,6 +127,12 @@ class Processes:
             raise RuntimeError(f"process 0 failed: {message}")
         result: T = outcome[0]
         return result
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Copy the first process's buffers, such as norm statistics, to the others' module."""
+        if self.control is not None:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, src=0)
 
     @contextlib.contextmanager
     def share_errors(self) -> Iterator[None]:

@@ -53,9 +53,10 @@ class Checkpoint:
     """State of the :class:`~scmn.training.averaging.WeightAverage`."""
     best: float | None = None
     """The best validation score so far."""
+    validation_due: bool = False
+    """Whether the validation at this iteration had not been done yet."""
     history: list[str] = field(default_factory=list)
-    """Settings that were changed when the run was resumed, as ``from step N: key:
-    old -> new``."""
+    """Settings changed when the run was resumed, as ``from step N: key: old -> new``."""
     path: Path | None = field(default=None, compare=False)
     """Where it was read from."""
 
@@ -117,6 +118,7 @@ def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
         "config": checkpoint.config,
         "rng": checkpoint.random_states,
         "best": checkpoint.best,
+        "validation_due": checkpoint.validation_due,
         "history": list(checkpoint.history),
     }
     _check_plain(content, "checkpoint")
@@ -155,6 +157,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             average=content["ema"],
             best=content["best"],
             # Files of earlier versions lack these.
+            validation_due=content.get("validation_due", False),
             history=content.get("history", []),
             path=path,
         )

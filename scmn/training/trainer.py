@@ -116,6 +116,7 @@ class Trainer:
         self.network: MemoryNetwork
         self.progress: Progress
         self.average: WeightAverage | None = None
+        self._validation_due = False
         self._stage_names: list[str] = []
         self._opened: Stage | None = None
 
@@ -149,6 +150,7 @@ class Trainer:
             names = names[names.index(checkpoint.stage) :]
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
+            self._validation_due = checkpoint.validation_due
             changed = [f"from step {self.iteration}: {change}" for change in changed]
             self.history = [*checkpoint.history, *changed]
         self.network = network = prepare_network(network, self.settings, self.processes.device)
@@ -197,6 +199,8 @@ class Trainer:
         total = stage.settings.iterations
         self.progress.begin_stage(stage.name, done=stage.iteration, total=total)
         throughput = Throughput()
+        if self._validation_due:  # the run was stopped before it
+            self._validate(stage)
         while not stage.done:
             result = stage.step()
             self.iteration += 1
@@ -205,12 +209,15 @@ class Trainer:
             throughput.count(stage.settings.batch_size)
             self._log(stage, result, throughput)
             stopped = self.processes.any(self.interruption.requested)
-            improved = self._validate(stage)
+            self._validation_due = self._validates_now(stage)
             due = self.iteration % self.settings.checkpoint_every == 0
-            if stopped or improved or due or stage.done:
-                self._save(stage, best=improved)
+            if stopped or due or stage.done or self._validation_due:
+                self._save(stage)
+                # A signal does not wait for a validation: the resumed run makes up for it.
+                if self._validation_due and not stopped:
+                    self._validate(stage)
                 throughput.reset()
-            if stopped and not stage.done:
+            if stopped and (self._validation_due or not stage.done):
                 return False
         self.progress.end_stage()
         return True
@@ -233,26 +240,28 @@ class Trainer:
             picture = clip_strip(result.batch, result.segmentations)
             self.progress.picture(f"{stage.name}/clip", picture, self.iteration)
 
-    def _validate(self, stage: Stage) -> bool:
-        """Validate if it is due; return whether the score is the best so far."""
+    def _validates_now(self, stage: Stage) -> bool:
         every = self.settings.validation.every
         if self.validation is None or every is None:
             return False
-        if self.iteration % every and not stage.done:
-            return False
-        validation = self.validation
-        scores = self.processes.on_first(
-            lambda: validation.run(self._network_to_validate(), self.processes.device)
-        )
-        self.progress.scalars(
-            {f"validation/{name}": value for name, value in scores.items()}, self.iteration
-        )
-        shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
-        self.progress.say(f"step {self.iteration}: validation {shown}")
-        if self.best is not None and scores["J&F"] <= self.best:
-            return False
-        self.best = scores["J&F"]
-        return True
+        return self.iteration % every == 0 or stage.done
+
+    def _validate(self, stage: Stage) -> None:
+        """Validate, and save the score with the checkpoint that was written before."""
+        self._validation_due = False
+        improved = False
+        if self.validation is None:  # the settings changed since the checkpoint was written
+            self.progress.say(f"step {self.iteration}: validation is left out")
+        else:
+            scores = self.validation.run(self._network_to_validate(), self.processes)
+            self.progress.scalars(
+                {f"validation/{name}": value for name, value in scores.items()}, self.iteration
+            )
+            shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+            self.progress.say(f"step {self.iteration}: validation {shown}")
+            improved = self.best is None or scores["J&F"] > self.best
+            self.best = scores["J&F"] if improved else self.best
+        self._save(stage, best=improved)
 
     def _network_to_validate(self) -> MemoryNetwork:
         """The network, or one with the averaged weights."""
@@ -262,7 +271,7 @@ class Trainer:
         network.load_state_dict(self.average.weights)
         return network
 
-    def _save(self, stage: Stage, *, best: bool) -> None:
+    def _save(self, stage: Stage, *, best: bool = False) -> None:
         states = self.processes.gather(random_state(self.processes.device))
         description = self.network.description
         assert description is not None
@@ -279,6 +288,7 @@ class Trainer:
             scaler=stage.scaler.state_dict(),
             average=None if self.average is None else self.average.state_dict(),
             best=self.best,
+            validation_due=self._validation_due,
             history=self.history,
         )
         self.processes.on_first(lambda: self.folder.save(checkpoint, best=best))

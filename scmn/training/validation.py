@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
+from scmn.evaluation.scores import DatasetScores, NothingToScore, SequenceScores
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
+from scmn.processes import Processes
 from scmn.training.settings import ValidationSettings
 
 
@@ -50,16 +51,51 @@ class Validation:
         size = settings.size if settings.size is not None else dataset.size
         return Validation(dataset, size, memory, precision)
 
-    def run(self, network: MemoryNetwork, device: torch.device) -> dict[str, float]:
-        """Segment and score with the network as it is now; J, F and their mean by name, in 0..1."""
-        segmenter = VideoSegmenter(
-            network, memory=self.memory, size=self.size, device=device, precision=self.precision
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            evaluator = Evaluator(self.dataset, Path(folder), pictures=False, scoring_processes=1)
-            evaluator.segment(segmenter)
-            summary = evaluator.score().summary
+    def run(self, network: MemoryNetwork, processes: Processes) -> dict[str, float]:
+        """Segment and score with the network as it is now, sharing the sequences out.
+
+        Args:
+            network: the first process's norm statistics replace those of the others, which have
+                seen other clips.
+            processes: all of them must call this.
+
+        Returns:
+            J, F and their mean by name, in 0..1: the same in every process, whatever their number.
+
+        Raises:
+            InputError: one that any process met.
+        """
+        processes.share_buffers(network)
+        with processes.share_errors():
+            own = self._scores_of(processes.claim(self.dataset.sequences), network, processes)
+        by_name = {name: s for scores in processes.gather(own) for name, s in scores.items()}
+        if not by_name:
+            raise InputError("training.validation: no sequence has frames and objects to score")
+        # In the data set's order: sums depend on it.
+        scored = [by_name[s.name] for s in self.dataset.sequences if s.name in by_name]
+        summary = DatasetScores(self.dataset.protocol, tuple(scored)).summary
         return {"J&F": summary["J&F-Mean"], "J": summary["J-Mean"], "F": summary["F-Mean"]}
+
+    def _scores_of(
+        self, sequences: Iterable[VideoSequence], network: MemoryNetwork, processes: Processes
+    ) -> dict[str, SequenceScores]:
+        """Segment and score this process's sequences; those that cannot be scored are left out."""
+        segmenter = VideoSegmenter(
+            network,
+            memory=self.memory,
+            size=self.size,
+            device=processes.device,
+            precision=self.precision,
+        )
+        scores = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for sequence in sequences:
+                alone = replace(self.dataset, sequences=(sequence,))
+                evaluator = Evaluator(alone, Path(folder), pictures=False, scoring_processes=1)
+                evaluator.segment(segmenter)
+                with contextlib.suppress(NothingToScore):
+                    scores[sequence.name] = evaluator.score().sequences[0]
+        return scores
 
 
 def _first(sequence: VideoSequence, frames: int) -> VideoSequence:
