@@ -175,7 +175,11 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         InputError: no such device, more processes than GPUs, or incomplete torchrun variables.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Processes(resolve_device(device))
+        own_device = resolve_device(device)
+        if own_device.type == "cuda" and own_device.index is not None:
+            # Otherwise whatever does not name its device would also use the first GPU.
+            torch.cuda.set_device(own_device)
+        yield Processes(own_device)
         return
     missing = [name for name in TORCHRUN if name not in os.environ]
     if missing:

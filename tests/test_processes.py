@@ -132,6 +132,20 @@ def test_a_single_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert processes.wrap(network) is network
 
 
+@pytest.mark.parametrize(("name", "chosen"), [("cuda:1", [torch.device("cuda:1")]), ("cuda", [])])
+def test_a_single_process_uses_its_gpu_for_everything(
+    name: str, chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    with join_processes(name) as processes:
+        assert current == chosen
+        assert processes.device == torch.device(name)
+
+
 def test_join_processes_refuses_incomplete_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):

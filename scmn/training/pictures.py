@@ -30,7 +30,9 @@ def clip_strip(batch: ClipBatch, segmentations: list[Segmentation], clip: int = 
         rows.append(images[0])
         for image, prior in zip(images[1:], priors, strict=True):
             assert prior is not None
-            rows.append(heat_map(image, prior[clip, 0, 0].detach().float().cpu().numpy()))
+            rows.append(
+                heat_map(image, prior[clip, 0, 0].detach().float().nan_to_num().cpu().numpy())
+            )
     return contact_sheet(rows, columns=len(images))
 
 

@@ -18,6 +18,7 @@ from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
 from scmn.training.losses import VideoLoss
+from scmn.training.nonfinite import NonFiniteLosses, with_overflow
 from scmn.training.normalization import check_images_per_pass
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 from scmn.training.schedule import check_schedule, learning_rate_factor
@@ -84,6 +85,7 @@ class Stage:
         self.optimizer = build_optimizer(network, settings.optimizer)
         on_gpu = processes.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
+        self._non_finite = NonFiniteLosses(skipped=self.scaler.is_enabled())
         loss = VideoLoss(settings.loss, network.aggregate)
         self._pass: nn.Module = TrainingPass(network, loss, settings.memory)
         self.iteration = 0
@@ -102,7 +104,8 @@ class Stage:
         """Take one optimizer step.
 
         Raises:
-            InputError: the loss is not finite (the samples are named), or data cannot be read.
+            InputError: the loss is not finite (the samples are named; in fp16 in several steps in
+                a row), or data cannot be read.
         """
         if self._batches is None:
             self._pass = self.processes.wrap(self._pass)
@@ -119,8 +122,11 @@ class Stage:
             with _without_sync(self._pass, skip=not last):
                 with autocast(self.processes.device, self.training.precision):
                     result = self._pass(batch, self.iteration)
-                _check_finite(result.loss.per_clip, batch, self.iteration)
-                self.scaler.scale(result.loss.total / self.passes).backward()
+                self._check_finite(result.loss.per_clip, batch)
+                total = result.loss.total / self.passes
+                if self.scaler.is_enabled():
+                    total = with_overflow(total, result.loss.per_clip)
+                self.scaler.scale(total).backward()
             scalars = {f"loss/{name}": float(v) for name, v in result.loss.parts.items()}
             scalars |= {"loss/total": float(result.loss.total.detach())}
             scalars |= {"iou_sum": float(result.iou.total), "objects": float(result.iou.objects)}
@@ -142,6 +148,13 @@ class Stage:
             batch,
             result.segmentations,
         )
+
+    def _check_finite(self, per_clip: torch.Tensor, batch: ClipBatch) -> None:
+        finite = torch.isfinite(per_clip).tolist()
+        if not all(finite):
+            named = zip(batch.numbers, batch.sources, finite, strict=True)
+            samples = [f"{number} ({source})" for number, source, fine in named if not fine]
+            self._non_finite.report(self.iteration, samples)
 
     def _load_batches(self) -> Iterator[ClipBatch]:
         loader = ClipLoader(
@@ -189,17 +202,3 @@ def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContex
     if skip and isinstance(module, nn.parallel.DistributedDataParallel):
         return module.no_sync()
     return contextlib.nullcontext()
-
-
-def _check_finite(per_clip: torch.Tensor, batch: ClipBatch, iteration: int) -> None:
-    if bool(torch.isfinite(per_clip).all()):
-        return
-    samples = [
-        f"{number} ({source})"
-        for number, source, loss in zip(batch.numbers, batch.sources, per_clip, strict=True)
-        if not torch.isfinite(loss)
-    ]
-    raise InputError(
-        f"the loss is not finite at step {iteration}; samples: {', '.join(samples)}; lower the "
-        "learning rate, clip gradients (optimizer.clip_gradient_norm) or look at these samples"
-    )

@@ -412,6 +412,24 @@ def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Pat
         train(settings, tmp_path / "run", stage="main")
 
 
+def test_train_with_a_gradient_scaler_stops_after_several_non_finite_losses(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaler = torch.amp.GradScaler  # as for fp16, which needs a GPU
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda enabled: scaler("cpu"))
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.stages.main.optimizer.learning_rate=1.0e30",
+        "training.stages.main.iterations=20",
+        "training.stages.main.batch_size=1",
+    )
+    message = r"not finite at step 1\d and the 9 steps before; samples: 1\d \(videos: .*frames"
+    with pytest.raises(InputError, match=message):
+        train(settings, tmp_path / "run", stage="main")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
