@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from scmn.errors import InputError, nearest_name
@@ -63,8 +64,29 @@ def set_normalization(network: Network, norm: str, *, train_affine: bool = True)
     return network
 
 
+def synchronize_norms(network: Network, device: torch.device) -> Network:
+    """Let learning batch norms use the clips of all processes, in place, and return the network.
+
+    Parameters and buffers stay the same objects. torch synchronises on CUDA only: on a CPU every
+    process normalises with its own clips, with a warning, and the first one's statistics are kept.
+
+    Args:
+        network: after :func:`set_normalization` with norm "batch".
+        device: where every process computes.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    logger.warning(
+        "norm 'batch' with several processes on the CPU: each normalises with its own clips, "
+        "unlike one process with the whole batch (GPUs synchronise their norms)"
+    )
+    return network
+
+
 def check_images_per_pass(network: nn.Module, images: int) -> None:
     """Raise InputError if learning batch norms would get a single map of one pixel.
+
+    Synchronised norms always get several, from other processes.
 
     Args:
         network: after :func:`set_normalization`.

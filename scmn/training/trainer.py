@@ -28,7 +28,7 @@ from scmn.training.checkpoint import (
 from scmn.training.checkpoint_folder import CheckpointFolder
 from scmn.training.cpu_kernels import use_cpu_kernels
 from scmn.training.interruption import Interruption
-from scmn.training.normalization import set_normalization
+from scmn.training.normalization import set_normalization, synchronize_norms
 from scmn.training.optimizer import restore_optimizer
 from scmn.training.pictures import clip_strip
 from scmn.training.progress import Progress, Throughput
@@ -81,10 +81,12 @@ def train(
 
 
 def prepare_network(
-    network: MemoryNetwork, settings: TrainingSettings, device: torch.device
+    network: MemoryNetwork, settings: TrainingSettings, device: torch.device, *, processes: int = 1
 ) -> MemoryNetwork:
     """Prepare a network for training: norms, device, memory format, compilation."""
     set_normalization(network, settings.norm, train_affine=settings.train_affine)
+    if settings.norm == "batch" and processes > 1:
+        network = synchronize_norms(network, device)
     if device.type == "cpu":
         use_cpu_kernels(network)
     network = network.to(device).train()
@@ -153,7 +155,9 @@ class Trainer:
             self._validation_due = checkpoint.validation_due
             changed = [f"from step {self.iteration}: {change}" for change in changed]
             self.history = [*checkpoint.history, *changed]
-        self.network = network = prepare_network(network, self.settings, self.processes.device)
+        self.network = network = prepare_network(
+            network, self.settings, self.processes.device, processes=self.processes.count
+        )
         if self.settings.averaging.enabled:
             self.average = WeightAverage(network, self.settings.averaging)
             if checkpoint is not None and checkpoint.average is not None:

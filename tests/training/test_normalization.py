@@ -9,8 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from scmn import InputError
+from scmn.inference.acceleration.network import accelerate
 from scmn.networks.backbones import Trunk, build_trunk
-from scmn.training.normalization import check_images_per_pass, set_normalization
+from scmn.training.normalization import (
+    check_images_per_pass,
+    set_normalization,
+    synchronize_norms,
+)
 from tests.conftest import build_small
 
 
@@ -59,6 +64,25 @@ def test_one_image_is_enough_without_split_attention_or_with_frozen_norms(
 ) -> None:
     check_images_per_pass(set_normalization(split_attention, "frozen"), 1)
     check_images_per_pass(set_normalization(build_trunk("resnet18"), "batch"), 1)
+
+
+def test_norms_are_synchronised_on_gpus(caplog: pytest.LogCaptureFixture) -> None:
+    network = set_normalization(build_small("scmn", backbone="resnest14"), "batch")
+    tensors = {name: value.data_ptr() for name, value in network.state_dict().items()}
+    image = torch.rand(1, 3, 32, 32)
+    expected = network.encode_query(image).key
+    assert synchronize_norms(network, torch.device("cpu")) is network
+    assert "each normalises with its own clips" in caplog.text
+    with pytest.raises(InputError, match="at least 2 clips"):
+        check_images_per_pass(network, 1)
+    assert synchronize_norms(network, torch.device("cuda")) is network
+    assert not any(type(module) is nn.BatchNorm2d for module in network.modules())
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
+    check_images_per_pass(network, 1)
+    assert {n: v.data_ptr() for n, v in network.state_dict().items()} == tensors
+    assert torch.equal(network.encode_query(image).key, expected)
+    validated = accelerate(network, torch.device("cpu"), None)
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in validated.modules())
 
 
 @pytest.mark.parametrize("train_affine", [True, False])

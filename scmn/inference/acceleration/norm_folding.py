@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # BatchNorm2d and SyncBatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from scmn.networks.backbones import Trunk
@@ -34,13 +35,13 @@ def fold_norms(network: MemoryNetwork) -> None:
             trunk.set_submodule(names[norm], nn.Identity())
 
 
-def _norms_by_convolution(trunk: Trunk) -> dict[nn.Conv2d, nn.BatchNorm2d]:
+def _norms_by_convolution(trunk: Trunk) -> dict[nn.Conv2d, _BatchNorm]:
     """Return the batch norm that receives each convolution's output, found by running the trunk."""
     modules = list(trunk.modules())
-    if not any(isinstance(module, nn.BatchNorm2d) for module in modules):
+    if not any(isinstance(module, _BatchNorm) for module in modules):
         return {}  # folded before
     outputs: list[tuple[Tensor, nn.Conv2d]] = []
-    norms: dict[nn.Conv2d, nn.BatchNorm2d] = {}
+    norms: dict[nn.Conv2d, _BatchNorm] = {}
 
     def record_output(convolution: Any, inputs: Any, output: Tensor) -> None:
         outputs.append((output, convolution))
@@ -52,7 +53,7 @@ def _norms_by_convolution(trunk: Trunk) -> dict[nn.Conv2d, nn.BatchNorm2d]:
     hooks += [
         module.register_forward_pre_hook(find_convolution)
         for module in modules
-        if isinstance(module, nn.BatchNorm2d)
+        if isinstance(module, _BatchNorm)
     ]
     trunk(torch.zeros(1, 3, 2 * STRIDE, 2 * STRIDE, device=trunk.scale.device))
     for hook in hooks:
