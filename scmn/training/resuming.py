@@ -21,6 +21,7 @@ FREE_TO_CHANGE = (
     "training.precision",
     "training.compile",
     "training.channels_last",
+    "training.activation_checkpointing",
     "training.validation.*",
     "training.log_every",
     "training.pictures_every",
@@ -33,6 +34,8 @@ FREE_TO_CHANGE = (
     "training.stages.*.data.*.paste_from",
 )
 """Patterns of the keys that may differ."""
+MOVED_ONLY = (".paste_from", ".annotations")
+"""Paths that may be others, but neither begin nor end to be given."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def _differences(saved: Any, given: Any, key: str) -> Iterator[tuple[str, Any, A
 def _is_free(key: str, old: Any, new: Any, config: Config) -> bool:
     if not any(fnmatchcase(key, pattern) for pattern in FREE_TO_CHANGE):
         return False
-    if key.endswith(".paste_from"):
-        return old is not None and new is not None  # moved, but neither begun nor ended
+    if key.endswith(MOVED_ONLY):
+        return old is not None and new is not None
     # Learning batch norms compute their statistics over the clips of a pass.
     return not (key.endswith(".clips_per_pass") and config.training.norm == "batch")

@@ -159,6 +159,8 @@ class TrainingSettings:
     """Use the channels-last memory format."""
     compile: bool = False
     """Compile the encoders and the decoder with torch.compile."""
+    activation_checkpointing: bool = False
+    """Compute the encoders' activations again in the backward pass instead of keeping them."""
     workers: int = 2
     """Processes that draw clips for each training process (0: it draws them itself)."""
     averaging: AveragingSettings = field(default_factory=AveragingSettings)

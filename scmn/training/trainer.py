@@ -17,6 +17,7 @@ from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes, join_processes
+from scmn.training.activation_checkpointing import recompute_encoders
 from scmn.training.averaging import WeightAverage
 from scmn.training.checkpoint import (
     Checkpoint,
@@ -83,7 +84,7 @@ def train(
 def prepare_network(
     network: MemoryNetwork, settings: TrainingSettings, device: torch.device, *, processes: int = 1
 ) -> MemoryNetwork:
-    """Prepare a network for training: norms, device, memory format, compilation."""
+    """Prepare a network for training: norms, device, memory format, checkpointing, compilation."""
     set_normalization(network, settings.norm, train_affine=settings.train_affine)
     if settings.norm == "batch" and processes > 1:
         network = synchronize_norms(network, device)
@@ -92,6 +93,8 @@ def prepare_network(
     network = network.to(device).train()
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last)
+    if settings.activation_checkpointing:
+        recompute_encoders(network)
     if settings.compile:
         compile_parts(network)
     return network
