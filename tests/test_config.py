@@ -44,6 +44,19 @@ def test_shipped_files_read_youtube_vos_at_its_frame_interval(path: Path) -> Non
         assert data is None or data.frame_interval == 5
 
 
+def test_the_stage_on_bl30k_is_optional_and_runs_before_the_main_one() -> None:
+    usual = load_config("stcn").training
+    longer = load_config("stcn_bl30k").training
+    assert list(usual.stages_in_order) == ["pretrain", "main"]
+    assert list(longer.stages_in_order) == ["pretrain", "bl30k", "main"]
+    assert longer.stage("main").data == usual.stage("main").data
+    assert [stage.schedule.milestones for stage in longer.stages_in_order.values()] == [
+        [150_000],
+        [400_000],
+        [250_000],
+    ]
+
+
 def test_quickstart_builds_a_small_network() -> None:
     config = load_config(REPOSITORY / "configs" / "quickstart.yaml")
     model = build_model(config.model.name, backbone=config.model.backbone, **config.model.switches)

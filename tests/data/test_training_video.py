@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scmn.data.clips.clip import ClipSettings, choose_targets
 from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
 from scmn.data.clips.mixture import ClipMixture, MixtureEntry
-from scmn.data.clips.sources import DataSettings, open_source
+from scmn.data.clips.sources import DataSettings, Source, open_source
 from scmn.data.clips.static_clips import StaticAugmentation
 from scmn.data.clips.synthetic_clips import SyntheticClips
 from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
@@ -218,6 +218,34 @@ def test_open_source_takes_the_frame_interval_from_the_kind(tmp_path: Path) -> N
         assert isinstance(source, VideoClips)
         assert source.frame_interval == expected
     assert DataSettings("davis2017-train").frame_interval == 1
+
+
+def test_open_source_reads_bl30k(tmp_path: Path) -> None:
+    data = DataSettings("bl30k", str(tmp_path))
+
+    def opened(**changes: object) -> Source:
+        return open_source(
+            "bl", dataclasses.replace(data, **changes), SETTINGS, seed=0, where="data.bl"
+        )
+
+    with pytest.raises(InputError, match=r"JPEGImages does not exist; expected BL30K: JPEGImages/"):
+        opened()
+    (tmp_path / "Annotations").mkdir()
+    for name in ("a", "b"):
+        folder = tmp_path / "JPEGImages" / name
+        video(folder, [labels_with((1, 9))] * 4)
+        if name == "b":
+            with pytest.raises(InputError, match=r"Annotations has no folder 'b' \(1 are missing"):
+                opened()
+        (folder / "masks").rename(tmp_path / "Annotations" / name)
+    source = opened()
+    assert len(source) == 2
+    clip = source.draw(1, rng=rng(), progress=0)
+    assert clip.source.startswith("bl: b, frames ")
+    assert clip.objects == 1
+    assert len(opened(exclude=["a"])) == 1
+    with pytest.raises(InputError, match=r"data\.bl\.stills does not apply to bl30k"):
+        opened(stills=True)
 
 
 def test_open_source_refuses_the_augmentation_of_the_other_kind(tmp_path: Path) -> None:

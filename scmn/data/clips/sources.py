@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from scmn.data.bl30k import bl30k_videos
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.coco import coco_images
 from scmn.data.clips.curriculum import SkipCurriculum
@@ -13,13 +15,15 @@ from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
 from scmn.data.clips.static_images import LabelledImage, images_of_videos
 from scmn.data.clips.static_layouts import static_images
 from scmn.data.clips.synthetic_clips import SyntheticClips
-from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
+from scmn.data.clips.video_clips import AnnotatedVideo, VideoAugmentation, VideoClips
 from scmn.data.datasets import DATASETS, find_dataset
-from scmn.data.sequences import VideoSequence
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError, nearest_name
 
 STILL_KINDS = ("static", "coco")
+BL30K = "bl30k"
+
+Video = TypeVar("Video", bound=AnnotatedVideo)
 
 
 @dataclass
@@ -27,8 +31,8 @@ class DataSettings:
     """One data set of a training stage."""
 
     kind: str = ""
-    """static (still images in a folder), coco (instances), synthetic, or a video data set of
-    ``scmn.data.datasets``: davis2016-train, davis2017-train, youtube-vos-2019-train, ..."""
+    """static (still images in a folder), coco (instances), synthetic, bl30k, or a video data set
+    of ``scmn.data.datasets``: davis2016-train, davis2017-train, youtube-vos-2019-train, ..."""
     root: str | None = None
     """Its folder (coco: of the images); synthetic has none."""
     annotations: str | None = None
@@ -113,8 +117,11 @@ def open_source(
         images = _images(data, root, where)
         return StaticClips(images, name=name, settings=clip, augmentation=data.still_augmentation)
     assert data.frame_interval is not None
+    videos: Sequence[AnnotatedVideo] = (
+        bl30k_videos(root) if data.kind == BL30K else find_dataset(data.kind).read(root)
+    )
     return VideoClips(
-        _videos(data, root, where),
+        _without_excluded(videos, data, where),
         name=name,
         settings=clip,
         augmentation=data.video_augmentation,
@@ -131,11 +138,12 @@ def _images(data: DataSettings, root: Path, where: str) -> Sequence[LabelledImag
         if data.annotations is None:
             raise InputError(f"{where}.annotations is not set: the JSON file of instances")
         return coco_images(root, Path(data.annotations))
-    return images_of_videos(_videos(data, root, where))
+    if data.kind == BL30K:
+        raise InputError(f"{where}.stills does not apply to {BL30K}, which has millions of frames")
+    return images_of_videos(_without_excluded(find_dataset(data.kind).read(root), data, where))
 
 
-def _videos(data: DataSettings, root: Path, where: str) -> list[VideoSequence]:
-    videos = find_dataset(data.kind).read(root)
+def _without_excluded(videos: Sequence[Video], data: DataSettings, where: str) -> list[Video]:
     names = [video.name for video in videos]
     for excluded in data.exclude:
         if excluded not in names:
