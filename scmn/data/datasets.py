@@ -15,7 +15,7 @@ from scmn.data.sequences import VideoSequence
 from scmn.data.youtube_vos import youtube_vos_sequences
 from scmn.errors import InputError, nearest_name
 
-Protocol = Literal["davis", "youtube"]
+Protocol = Literal["davis", "youtube", "youtube-vos"]
 Archive = Literal["sequences", "annotations"]
 
 
@@ -28,8 +28,7 @@ class DatasetEntry:
     read: Callable[..., tuple[VideoSequence, ...]]
     """``read(root, names=None)`` returns all sequences, or those in ``names``."""
     protocol: Protocol
-    """Scored frames: all but the first and last (davis), or from an object's first appearance
-    (youtube)."""
+    """Which objects count on which frames; see ``scmn.evaluation.protocols``."""
     size: int | None = None
     """Default shorter side in pixels at which frames are segmented (None: as stored)."""
     archive: Archive | None = None
@@ -69,14 +68,14 @@ def _davis(year: int, split: str) -> DatasetEntry:
 _YOUTUBE_VOS_VAL = DatasetEntry(
     "val",
     partial(youtube_vos_sequences, split="valid"),
-    protocol="youtube",
+    protocol="youtube-vos",
     size=480,
     archive="annotations",
 )
 _YOUTUBE_VOS_TRAIN = DatasetEntry(
     "train",
     partial(youtube_vos_sequences, split="train", all_frames=False),
-    protocol="youtube",
+    protocol="youtube-vos",
     size=480,
     frame_interval=5,
 )

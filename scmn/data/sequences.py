@@ -58,6 +58,9 @@ class VideoSequence:
     """Frame index -> ids of the objects given there (None: all objects in the file)."""
     written_frames: frozenset[str] | None = None
     """Names of the frames whose masks are written (None: every frame)."""
+    seen_objects: Mapping[int, bool] = field(default_factory=dict)
+    """YouTube-VOS: object id -> whether its category is one of the training split (empty: not
+    known)."""
     merge_objects: bool = False
     """DAVIS 2016: all ids above 0 become object 1."""
 

@@ -7,9 +7,13 @@
   truth or the prediction contains it, so that hidden frames before it do not affect its score.
   The frame on which a later object is given counts like the others.
 
-Both leave out the first and the last annotated frame. An object that is visible on frame 0 only,
-then hidden, then visible again therefore counts from frame 1 in ``davis`` and from its return in
-``youtube``: a score means little without the name of its protocol.
+- ``youtube-vos``, as the YouTube-VOS benchmark describes it (the server's code is not public): an
+  object counts from the frame after the one on which the annotations first show it, whose mask is
+  given. Only the first annotated frame is left out.
+
+The first two leave out the first and the last annotated frame. An object that is visible on frame 0
+only, then hidden, then visible again therefore counts from frame 1 in ``davis`` and from its return
+in ``youtube``: a score means little without the name of its protocol.
 
 In a prediction, void and objects that are not in the ground truth are ignored, and a note says so.
 """
@@ -18,7 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -27,6 +31,9 @@ from scmn.data.masks import VOID, object_ids
 
 class ScoringProtocol(Protocol):
     """Decides, frame by frame, which objects of one sequence count."""
+
+    scores_last_frame: ClassVar[bool]
+    """Whether the last annotated frame counts; the first never does."""
 
     def begin(self, first_annotation: np.ndarray) -> None:
         """Take the label map of the first annotated frame, uint8 (H, W)."""
@@ -47,6 +54,8 @@ class ScoringProtocol(Protocol):
 
 class DavisProtocol:
     """Objects 1..n of the first annotation, on every scored frame."""
+
+    scores_last_frame: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._objects: tuple[int, ...] = ()
@@ -78,6 +87,8 @@ class DavisProtocol:
 
 class YoutubeProtocol:
     """Every object of the scored ground truth, from where it first appears."""
+
+    scores_last_frame: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._given: tuple[int, ...] = ()
@@ -113,9 +124,41 @@ class YoutubeProtocol:
         return notes + _notes_of_ignored(Counter(ignored))
 
 
+class YoutubeVosProtocol:
+    """Every annotated object, after the frame on which it is given."""
+
+    scores_last_frame: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+        self._counted: set[int] = set()
+        self._ignored: Counter[int] = Counter()
+
+    def begin(self, first_annotation: np.ndarray) -> None:
+        self._given.update(object_ids(first_annotation))
+
+    def counted_objects(self, ground_truth: np.ndarray, prediction: np.ndarray) -> Sequence[int]:
+        counted = sorted(self._given)
+        self._counted.update(counted)
+        self._given.update(object_ids(ground_truth))
+        self._ignored.update(_labels_not_in(self._given, prediction))
+        return counted
+
+    def scored_objects(self) -> Sequence[int]:
+        return sorted(self._counted)
+
+    def notes(self) -> list[str]:
+        notes = [
+            f"object {object_id} first appears on the last annotated frame: not scored"
+            for object_id in sorted(self._given - self._counted)
+        ]
+        return notes + _notes_of_ignored(self._ignored)
+
+
 PROTOCOLS: dict[str, type[ScoringProtocol]] = {
     "davis": DavisProtocol,
     "youtube": YoutubeProtocol,
+    "youtube-vos": YoutubeVosProtocol,
 }
 
 

@@ -115,6 +115,7 @@ def _scores_json(scores: DatasetScores) -> dict[str, Any]:
         "protocol": scores.protocol,
         "units": UNITS,
         "summary": scores.summary,
+        **({} if scores.youtube_vos is None else {"youtube_vos": scores.youtube_vos}),
         "notes": list(scores.notes),
         "sequences": {
             sequence.name: {str(of.object_id): _object_json(of) for of in sequence.objects}

@@ -1,15 +1,15 @@
 """Scores of a data set: predicted label maps against its annotations, one process per core.
 
-The scored frames are the annotated ones whose masks the data set asks for, without the first and
-the last; ``scmn.evaluation.protocols`` defines which objects count on them. A sequence without such
-a frame, or where all of them are given, is left out and named in the notes.
+The scored frames are the annotated ones whose masks the data set asks for, without the first and,
+except in YouTube-VOS, the last; ``scmn.evaluation.protocols`` defines which objects count on them.
+A sequence without such a frame, or where all of them are given, is left out and named in the notes.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,12 @@ FRAMES_WORTH_A_PROCESS = 300
 """Starting a process takes about as long as scoring this many frames."""
 
 
+NO_G = (
+    "no G: it needs objects of seen and unseen categories, which meta.json and train/meta.json "
+    "name, and annotations of all frames that meta.json lists"
+)
+
+
 class NothingToScore(InputError):
     """The data set has no ground truth to compare masks with."""
 
@@ -44,6 +50,9 @@ class ObjectScores:
     """J, float64 (T,), in [0, 1]."""
     contour_accuracy: np.ndarray
     """F, float64 (T,), in [0, 1]."""
+    seen: bool | None = None
+    """Whether the training split has the object's category; None if that is not known, or not every
+    frame that the benchmark evaluates is annotated."""
 
     @cached_property
     def j(self) -> Statistics:
@@ -82,9 +91,12 @@ class DatasetScores:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(
+        notes = tuple(
             f"{sequence.name}: {note}" for sequence in self.sequences for note in sequence.notes
         )
+        if self.protocol == "youtube-vos" and self.youtube_vos is None:
+            return (*notes, NO_G)
+        return notes
 
     @cached_property
     def summary(self) -> dict[str, float]:
@@ -102,6 +114,33 @@ class DatasetScores:
             for name in ("mean", "recall", "decay")
         }
         return {"J&F-Mean": (measures["J-Mean"] + measures["F-Mean"]) / 2, **measures}
+
+    @cached_property
+    def youtube_vos(self) -> dict[str, float] | None:
+        """The YouTube-VOS benchmark's results: G, and the four means whose mean it is.
+
+        ``J-Seen`` and ``F-Seen`` are means over all objects of categories that the training split
+        has, ``J-Unseen`` and ``F-Unseen`` over the others. None if an object's category or a frame
+        of the benchmark is not known, or if there are no objects of one kind.
+
+        Source: Xu et al., "YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark" (2018),
+        section 5.
+        """
+        groups = {
+            name: [scores for scores in self.objects if scores.seen is seen]
+            for name, seen in (("Seen", True), ("Unseen", False))
+        }
+        known = sum(map(len, groups.values()))
+        if self.protocol != "youtube-vos" or known < len(self.objects) or not all(groups.values()):
+            return None
+        means = {
+            f"{letter}-{name}": float(
+                np.mean([getattr(scores, letter.lower()).mean for scores in objects])
+            )
+            for letter in ("J", "F")
+            for name, objects in groups.items()
+        }
+        return {"G": float(np.mean(list(means.values()))), **means}
 
 
 def score_sequences(
@@ -128,13 +167,13 @@ def score_sequences(
         )
     for sequence in sequences:
         _refuse_ground_truth(sequence, masks_folder)
-    frames = {sequence.name: scored_frames(sequence) for sequence in sequences}
+    frames = {sequence.name: scored_frames(sequence, protocol) for sequence in sequences}
     scorable = [sequence for sequence in sequences if frames[sequence.name]]
     if sequences and not scorable:
         others = f" (nor can the {len(sequences) - 1} others)" if len(sequences) > 1 else ""
         raise NothingToScore(
-            f"sequence '{sequences[0].name}' cannot be scored: {_why_not_scored(sequences[0])}"
-            f"{others}"
+            f"sequence '{sequences[0].name}' cannot be scored: "
+            f"{_why_not_scored(sequences[0], protocol)}{others}"
         )
     require_predictions(
         prediction_path(masks_folder, sequence.name, name)
@@ -149,7 +188,9 @@ def score_sequences(
     by_name = {of_sequence.name: of_sequence for of_sequence in scored}
     scores = DatasetScores(
         protocol,
-        tuple(by_name.get(sequence.name) or _not_scored(sequence) for sequence in sequences),
+        tuple(
+            by_name.get(sequence.name) or _not_scored(sequence, protocol) for sequence in sequences
+        ),
     )
     if not scores.objects:
         names = ", ".join(sequence.name for sequence in sequences[:3])
@@ -165,32 +206,38 @@ def score_sequence(sequence: VideoSequence, masks_folder: Path, *, protocol: str
     return score_sequences([sequence], masks_folder, protocol=protocol, processes=1).sequences[0]
 
 
-def scored_frames(sequence: VideoSequence) -> dict[int, str]:
+def scored_frames(sequence: VideoSequence, protocol: str) -> dict[int, str]:
     """Return index -> name of the frames that are scored, in time order.
 
-    There are none if fewer than three frames are annotated, or if all of them are given.
+    There are none if too few frames are annotated, or if all of them are given.
     """
-    annotated = sorted(sequence.annotation_paths)
+    end = None if PROTOCOLS[protocol].scores_last_frame else -1
+    annotated = sorted(sequence.annotation_paths)[1:end]
     names = sequence.frame_names
-    frames = {index: names[index] for index in annotated[1:-1] if sequence.is_written(names[index])}
+    frames = {index: names[index] for index in annotated if sequence.is_written(names[index])}
     return frames if any(index not in sequence.given_objects for index in frames) else {}
 
 
-def _why_not_scored(sequence: VideoSequence) -> str:
+def _why_not_scored(sequence: VideoSequence, protocol: str) -> str:
     count = len(sequence.annotation_paths)
-    if count < 3:
+    last = PROTOCOLS[protocol].scores_last_frame
+    needed = 2 if last else 3
+    if count < needed:
+        left_out = "the first is" if last else "the first and the last are"
         return (
-            f"it has {count} annotated frame{'' if count == 1 else 's'}, of which the first and "
-            "the last are not scored; expected at least 3"
+            f"it has {count} annotated frame{'' if count == 1 else 's'}, of which {left_out} "
+            f"not scored; expected at least {needed}"
         )
+    place = "after the first" if last else "between the first and the last"
     return (
-        f"between the first and the last of its {count} annotated frames none is among those whose "
-        "masks are written and holds more than given objects"
+        f"{place} of its {count} annotated frames none is among those whose masks are written and "
+        "holds more than given objects"
     )
 
 
-def _not_scored(sequence: VideoSequence) -> SequenceScores:
-    return SequenceScores(sequence.name, (), (), (f"not scored: {_why_not_scored(sequence)}",))
+def _not_scored(sequence: VideoSequence, protocol: str) -> SequenceScores:
+    reason = _why_not_scored(sequence, protocol)
+    return SequenceScores(sequence.name, (), (), (f"not scored: {reason}",))
 
 
 def _refuse_ground_truth(sequence: VideoSequence, masks_folder: Path) -> None:
@@ -244,7 +291,7 @@ def _score(sequence: VideoSequence, masks_folder: Path, protocol: str) -> Sequen
     """Score a sequence frame by frame; every label map is read once."""
     rule: ScoringProtocol = PROTOCOLS[protocol]()
     rule.begin(sequence.annotation(min(sequence.annotation_paths)))
-    frames = scored_frames(sequence)
+    frames = scored_frames(sequence, protocol)
     values: dict[int, list[tuple[str, float, float]]] = {}
     for index, name in frames.items():
         path = prediction_path(masks_folder, sequence.name, name)
@@ -253,7 +300,10 @@ def _score(sequence: VideoSequence, masks_folder: Path, protocol: str) -> Sequen
         j, f = score_frame(ground_truth, prediction, counted)
         for object_id, j_of_object, f_of_object in zip(counted, j, f, strict=True):
             values.setdefault(object_id, []).append((name, j_of_object, f_of_object))
-    objects = tuple(_object_scores(number, values[number]) for number in rule.scored_objects())
+    seen = _seen_objects(sequence)
+    objects = tuple(
+        _object_scores(number, values[number], seen.get(number)) for number in rule.scored_objects()
+    )
     notes = rule.notes() if objects else ["no object to score", *rule.notes()]
     return SequenceScores(sequence.name, tuple(frames.values()), objects, tuple(notes))
 
@@ -275,6 +325,15 @@ def _label_maps(sequence: VideoSequence, index: int, path: Path) -> tuple[np.nda
     return ground_truth, prediction
 
 
-def _object_scores(object_id: int, values: list[tuple[str, float, float]]) -> ObjectScores:
+def _seen_objects(sequence: VideoSequence) -> Mapping[int, bool]:
+    """Return which objects are of a seen category; none if the benchmark has more annotations."""
+    annotated = {sequence.frame_names[index] for index in sequence.annotation_paths}
+    complete = sequence.written_frames is None or sequence.written_frames <= annotated
+    return sequence.seen_objects if complete else {}
+
+
+def _object_scores(
+    object_id: int, values: list[tuple[str, float, float]], seen: bool | None
+) -> ObjectScores:
     frames, j, f = zip(*values, strict=True)
-    return ObjectScores(object_id, frames, np.array(j), np.array(f))
+    return ObjectScores(object_id, frames, np.array(j), np.array(f), seen)

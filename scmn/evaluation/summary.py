@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,8 +113,16 @@ def score_table(scores: DatasetScores) -> str:
     lines = _aligned(rows)
     lines.insert(-1, "-" * len(lines[0]))
     detail = "  ".join(f"{name} {100 * value:.1f}" for name, value in summary.items())
-    notes = [f"note: {note}" for note in scores.notes]
-    return "\n".join([*lines, "", f"protocol {scores.protocol}: {detail}", *notes])
+    lines += ["", f"protocol {scores.protocol}: {detail}"]
+    if scores.youtube_vos is not None:
+        lines.append(youtube_vos_line(scores.youtube_vos))
+    return "\n".join([*lines, *(f"note: {note}" for note in scores.notes)])
+
+
+def youtube_vos_line(results: Mapping[str, float]) -> str:
+    """Return the results of the YouTube-VOS benchmark in percent."""
+    shown = "  ".join(f"{name} {100 * value:.1f}" for name, value in results.items())
+    return f"YouTube-VOS: {shown}"
 
 
 def _percent(*values: float) -> tuple[str, ...]:
