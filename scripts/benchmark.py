@@ -62,14 +62,14 @@ def main() -> None:
     add("--objects", nargs="+", type=int, default=[1, 3], help="numbers of objects (1 3)")
     add("--size", nargs="+", type=parse_size, default=[(480, 864)], help="HEIGHTxWIDTH (480x864)")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
-    add("--precision", default="fp32", help="--many-objects, --long: fp32, bf16, fp16")
+    add("--precision", default="fp32", help="--many-objects, --long: fp32, tf32, bf16, fp16")
     add("--frames", type=int, default=2000, help="frames of a video; --metrics: in total (2000)")
     add("--remembered", nargs="+", type=int, default=[12], help="--engine: frames in memory (12)")
     add(
         "--engines",
         nargs="+",
         default=[engine.REFERENCE, "fp32", "bf16"],
-        help="--engine: reference, fp32, bf16, ...; others are compared with the first",
+        help="--engine: reference, fp32, tf32, bf16, ...; others are compared with the first",
     )
     add("--steps", type=int, default=5, help="--engine, --training: timed steps (5)")
     add("--peak-memory", action="store_true", help="--engine: measure it in separate processes")

@@ -22,7 +22,8 @@ class EvaluationSettings:
     device: str = "auto"
     """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1, mps."""
     precision: str = "fp32"
-    """fp32, bf16 or fp16 (automatic mixed precision)."""
+    """fp32 (IEEE), tf32 (on a CUDA GPU, float32 with factors rounded to TF32), bf16 or fp16
+    (automatic mixed precision)."""
     compile: bool = False
     """Compile encoders and decoder, on a GPU into CUDA graphs: worthwhile for many frames of one
     size."""

@@ -17,7 +17,7 @@ class Segmenter(ABC):
 
     Attributes:
         device: where the network runs.
-        precision: "fp32", "bf16" or "fp16".
+        precision: "fp32", "tf32", "bf16" or "fp16".
     """
 
     device: torch.device

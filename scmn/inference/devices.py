@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, get_args
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
+from typing import Literal, get_args
 
 import torch
 
 from scmn.errors import InputError
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""IEEE float32; float32 whose factors CUDA rounds to TF32 in convolutions and matrix products; or
+automatic mixed precision, whose float32 part is IEEE."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -37,24 +42,77 @@ def resolve_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Return the context in which a network runs at ``precision``.
+@contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Yield while a network runs forward at ``precision``.
 
     Raises:
-        InputError: an unknown precision, or fp16 without a GPU.
+        InputError: as :func:`reduced_dtype`.
     """
     dtype = reduced_dtype(device, precision)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    reduced = nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    with float32_products(device, precision), reduced:
+        yield
+
+
+@contextmanager
+def float32_products(device: torch.device, precision: str) -> Iterator[None]:
+    """Yield while float32 convolutions and matrix products round to TF32, or do not.
+
+    Left alone, torch lets cuDNN round in convolutions but not in products. A backward pass needs
+    this context, too, but no autocast. The flags are set back at the end; while they are set they
+    hold for all threads.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    flags = _read_flags()
+    allowed = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for owner, name, value in flags:
+            setattr(owner, name, value)
+
+
+def _read_flags() -> list[tuple[object, str, object]]:
+    """Return the flags of TF32 as owner, name and value, in the order of writing them back.
+
+    Torch 2.9 renamed them. Its compiler still reads the old names, which raise an error if only
+    the new ones allow TF32: so the old names are set, and both are written back.
+    """
+    _warn_of_old_names_once()
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    names: list[tuple[object, str]] = [(cudnn, "allow_tf32"), (cuda.matmul, "allow_tf32")]
+    if hasattr(cudnn, "conv"):
+        names += [(part, "fp32_precision") for part in (cudnn.conv, cudnn.rnn, cuda.matmul)]
+    flags = []
+    for owner, name in names:
+        with suppress(RuntimeError):  # an old name after the user set a new one
+            flags.append((owner, name, getattr(owner, name)))
+    return flags
+
+
+@cache
+def _warn_of_old_names_once() -> None:
+    """Use up torch's one warning that the flags have new names."""
+    with warnings.catch_warnings(), suppress(RuntimeError):
+        warnings.simplefilter("ignore")
+        _ = torch.backends.cuda.matmul.allow_tf32
 
 
 def reduced_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     """Return the data type of convolutions and products at ``precision``; None: float32.
 
     Raises:
-        InputError: an unknown precision, or fp16 without a GPU.
+        InputError: an unknown precision, or one that needs a GPU.
     """
     if precision not in get_args(Precision):
         raise InputError(f"unknown precision '{precision}': use {', '.join(get_args(Precision))}")
     if precision == "fp16" and device.type == "cpu":
         raise InputError("precision 'fp16' needs a GPU; on the CPU use bf16 or fp32")
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError(f"precision 'tf32' needs a CUDA GPU; on {device.type} use fp32")
     return _AUTOCAST.get(precision)

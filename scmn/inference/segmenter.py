@@ -60,7 +60,8 @@ class VideoSegmenter(Segmenter):
             size: scale frames down to this shorter side (None: keep their size).
             scale: additional factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: the model's device).
-            precision: "fp32", or "bf16" or "fp16" by automatic mixed precision.
+            precision: "fp32" (IEEE, also on a GPU), "tf32" (CUDA), or "bf16" or "fp16" by
+                automatic mixed precision.
             compile: compile encoders and decoder, on a GPU into CUDA graphs; worthwhile for many
                 frames of one size.
             objects_per_batch: decode at most this many objects at a time (None: as many as fit in

@@ -152,7 +152,8 @@ class TrainingSettings:
     train_affine: bool = True
     """Train scale and shift of frozen norms (STCN does, STM does not)."""
     precision: str = "fp32"
-    """fp32, bf16 or fp16 (automatic mixed precision; fp16 scales the loss)."""
+    """fp32 (IEEE), tf32 (on a CUDA GPU), bf16 or fp16 (automatic mixed precision; fp16 scales the
+    loss)."""
     device: str = "auto"
     """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1."""
     channels_last: bool = False

@@ -14,7 +14,7 @@ from scmn.data.clips.loading import ClipLoader
 from scmn.data.clips.mixture import ClipMixture, MixtureEntry
 from scmn.data.clips.sources import open_source
 from scmn.errors import InputError
-from scmn.inference.devices import autocast
+from scmn.inference.devices import autocast, float32_products
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
 from scmn.training.losses import VideoLoss
@@ -119,8 +119,9 @@ class Stage:
         for number in range(self.passes):
             batch = next(self._batches).to(self.processes.device, non_blocking=True)
             last = number == self.passes - 1
-            with _without_sync(self._pass, skip=not last):
-                with autocast(self.processes.device, self.training.precision):
+            device, precision = self.processes.device, self.training.precision
+            with _without_sync(self._pass, skip=not last), float32_products(device, precision):
+                with autocast(device, precision):
                     result = self._pass(batch, self.iteration)
                 self._check_finite(result.loss.per_clip, batch)
                 total = result.loss.total / self.passes

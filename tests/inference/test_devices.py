@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 
 from scmn import InputError, VideoSegmenter
+from scmn.inference.devices import autocast, float32_products
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -30,14 +34,76 @@ def test_missing_cuda_is_rejected() -> None:
         VideoSegmenter(build_small("stm"), device="cuda")
 
 
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_tf32_needs_a_cuda_gpu(device: str) -> None:
+    with (
+        pytest.raises(InputError, match="'tf32' needs a CUDA GPU"),
+        autocast(torch.device(device), "tf32"),
+    ):
+        pass
+
+
+def tf32_flags() -> tuple[object, ...]:
+    """What decides about TF32 in convolutions and products, under the names that torch has."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):
+        return cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, matmul.fp32_precision
+    return cudnn.allow_tf32, matmul.allow_tf32
+
+
+@pytest.fixture
+def torch_defaults() -> Iterator[None]:
+    """Restore torch's flags, whatever a test does to them."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+
+
+def old_names(allowed: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def new_names() -> None:
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("torch before 2.9 has no such names")
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+
+
+@pytest.mark.usefixtures("torch_defaults")
+@pytest.mark.parametrize(
+    "prepare",
+    [lambda: None, lambda: old_names(True), lambda: old_names(False), new_names],
+    ids=["default", "allowed", "forbidden", "new names"],
+)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_only_the_precision_tf32_rounds_to_tf32(
+    prepare: Callable[[], None], precision: str
+) -> None:
+    prepare()
+    before = tf32_flags()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with float32_products(torch.device("cuda"), precision):
+            assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+            assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+            with autocast(torch.device("cuda"), "fp32"):
+                assert not torch.backends.cudnn.allow_tf32
+                assert not torch.backends.cuda.matmul.allow_tf32
+            assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+    assert tf32_flags() == before
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_cuda_is_close_to_the_cpu(small_model: MemoryNetwork, precision: str) -> None:
     exact = list(VideoSegmenter(small_model, device="cpu").run(video(7), TWO))
     segmenter = VideoSegmenter(small_model, device="cuda", precision=precision)
     for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
         difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
         assert small_model.description is not None
-        limit = 1e-3 if precision == "fp32" else HALF_PRECISION[small_model.description.name]
+        half = HALF_PRECISION[small_model.description.name]
+        limit = {"fp32": 1e-4, "tf32": 1e-3}.get(precision, half)
         assert difference < limit
