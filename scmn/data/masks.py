@@ -21,6 +21,8 @@ VOID = 255
 MAX_OBJECT_ID = 254
 MAX_GREY_ID = 64
 """Highest value of a greyscale file whose values are taken as object ids."""
+LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+"""Formats of files, as Pillow names them, that do not keep ids, or need not."""
 
 _RLE_COMPRESSION = 3  # zlib's Z_RLE: the fastest strategy for label maps, with smaller files
 _NAMED_VALUES = 6
@@ -53,16 +55,17 @@ def read_label_map(path: Path) -> np.ndarray:
     - RGB (alpha is ignored): only black and white become 0 and 1; otherwise every colour must be
       in ``davis_palette()`` and becomes its index.
 
-    Raises InputError if the file is missing, corrupt, or not one of these.
+    Raises InputError if the file is missing, corrupt, lossy, or not one of these.
     """
     try:
         with Image.open(path) as image:
-            mode = image.mode
+            mode, file_format = image.mode, image.format
             pixels = np.asarray(image)
     except FileNotFoundError as error:
         raise InputError(f"mask {path} does not exist") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(f"mask {path} cannot be read: {error}") from error
+    require_lossless(file_format, path)
     if mode == "P":
         return pixels.astype(np.uint8)
     if mode == "PA":
@@ -74,6 +77,18 @@ def read_label_map(path: Path) -> np.ndarray:
     if mode in ("RGB", "RGBA"):
         return _ids_from_colours(pixels[..., :3], path)
     raise InputError(f"mask {path} has mode {mode}; expected a palette PNG with object ids")
+
+
+def require_lossless(file_format: str | None, path: Path) -> None:
+    """Raise InputError if the format of the file ``path`` is one of ``LOSSY_FORMATS``.
+
+    Along an object's edge their compression makes pixels of other ids.
+    """
+    if file_format in LOSSY_FORMATS:
+        raise InputError(
+            f"mask {path} is a {file_format} file, whose compression changes object ids; "
+            "expected a palette PNG with object ids"
+        )
 
 
 def _ids_from_grey(grey: np.ndarray, path: Path) -> np.ndarray:

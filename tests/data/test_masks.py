@@ -74,6 +74,16 @@ def test_write_label_map_keeps_the_old_file_on_failure(
     assert np.array_equal(read_label_map(path), LABELS)
 
 
+@pytest.mark.parametrize("file", ["a.jpg", "a.JPEG", "a.webp", "a.png"])
+def test_read_label_map_refuses_lossy_files(tmp_path: Path, file: str) -> None:
+    grey = np.zeros((40, 40), np.uint8)
+    grey[8:21, 5:30] = 3
+    kind = "WEBP" if file.endswith("webp") else "JPEG"  # whatever the name says
+    Image.fromarray(grey).save(tmp_path / file, kind)
+    with pytest.raises(InputError, match=rf"{file} is a {kind} file.*palette PNG"):
+        read_label_map(tmp_path / file)
+
+
 def test_read_label_map_ignores_the_palette(tmp_path: Path) -> None:
     image = Image.fromarray(LABELS)
     image.putpalette(np.arange(768).astype(np.uint8).tobytes())

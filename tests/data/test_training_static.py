@@ -131,6 +131,15 @@ def test_read_static_labels_keeps_ids(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_static_labels(tmp_path / "bits.png"), few > 0)
 
 
+def test_read_static_labels_takes_only_binary_masks_from_jpegs(tmp_path: Path) -> None:
+    square = labels_with((1, 10))
+    Image.fromarray(255 * square).save(tmp_path / "white.jpg")
+    np.testing.assert_array_equal(read_static_labels(tmp_path / "white.jpg"), square)
+    Image.fromarray(3 * square).save(tmp_path / "ids.jpg")
+    with pytest.raises(InputError, match=r"ids\.jpg is a JPEG file"):
+        read_static_labels(tmp_path / "ids.jpg")
+
+
 def test_read_static_labels_refuses_faint_masks(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 100, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png is grey but no brighter than 100"):

@@ -12,7 +12,15 @@ import numpy as np
 from PIL import Image
 
 from scmn.data.images import read_image
-from scmn.data.masks import MAX_GREY_ID, MAX_OBJECT_ID, VOID, check_size, object_ids, read_label_map
+from scmn.data.masks import (
+    MAX_GREY_ID,
+    MAX_OBJECT_ID,
+    VOID,
+    check_size,
+    object_ids,
+    read_label_map,
+    require_lossless,
+)
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
@@ -100,17 +108,20 @@ def read_static_labels(path: Path) -> np.ndarray:
     """Read the mask of a still image as a label map, uint8 (H, W).
 
     A grey mask of a salient object (DUTS, MSRA10K; RGB with equal channels in FSS-1000) is not a
-    label map: its edge is antialiased, and values from ``GREY_THRESHOLD`` are object 1. Grey values
-    are ids only if none is above ``MAX_GREY_ID``. Palette, 1-bit and coloured files are
-    label maps as :func:`scmn.data.masks.read_label_map` reads them.
+    label map: its edge is antialiased, and values from ``GREY_THRESHOLD`` are object 1. It may be a
+    JPEG, as in several data sets. Grey values are ids only if none is above ``MAX_GREY_ID``.
+    Palette, 1-bit and coloured files are label maps as :func:`scmn.data.masks.read_label_map` reads
+    them.
 
-    Raises InputError if the file is missing, corrupt, or neither of the two.
+    Raises InputError if the file is missing, corrupt, neither of the two, or a lossy label map.
     """
     grey = _read_grey(path)
     if grey is None:
         return read_label_map(path)
     brightest = int(grey.max(initial=0))
     if brightest <= MAX_GREY_ID:
+        with Image.open(path) as image:
+            require_lossless(image.format, path)
         return grey
     if brightest < GREY_THRESHOLD:
         raise InputError(
