@@ -65,7 +65,7 @@ MODELS: dict[str, ModelEntry] = {
             "memory_key": "frame",
             "similarity": "l2",
         },
-        memory={"max_frames": 3},
+        memory={"max_frames": 2},
     ),
     "stm": ModelEntry(STM),
     "stcn": ModelEntry(STCN),

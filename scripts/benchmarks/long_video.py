@@ -25,7 +25,7 @@ RENDERED = 100
 """Number of different frames; the video plays them forwards and backwards."""
 EARLY = 200
 TIMED = 100
-MAX_FRAMES = 3
+MAX_FRAMES = 2
 
 
 def measure(

@@ -64,8 +64,10 @@ def test_policy_without_every_keeps_first_and_previous_frame() -> None:
 
 
 def test_bounded_memory_forgets_the_oldest_frame_but_no_annotated_one() -> None:
-    assert times_after(31, policy(max_frames=2)) == (0, 25, 30)
-    assert times_after(33, policy(max_frames=2)) == (0, 30, 32)
+    assert times_after(31, policy(max_frames=2)) == (0, 20, 25, 30)
+    assert times_after(33, policy(max_frames=2)) == (0, 25, 30, 32)
+    assert times_after(33, policy(max_frames=1)) == (0, 30, 32)
+    assert times_after(32, policy(max_frames=1), annotated=(0, 31)) == (0, 30, 31)
     bounded = policy(max_frames=2, keep_previous=False)
     assert times_after(33, bounded, annotated=(0, 7)) == (0, 7, 25, 30)
 
@@ -98,7 +100,8 @@ def test_policy_invariants(
     assert given_frames <= set(remembered)
     assert len(set(remembered)) == len(remembered)
     if max_frames is not None:
-        assert len(set(remembered) - given_frames) <= max_frames
+        uncounted = given_frames | ({frames - 1} if keep_previous else set())
+        assert len(set(remembered) - uncounted) <= max_frames
     if keep_previous:
         assert frames - 1 in remembered
 

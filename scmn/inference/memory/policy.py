@@ -116,7 +116,8 @@ class MemoryBank:
         if position is None:
             permanent = sum(s.permanent for s in group.slots) + slot.permanent
             if self.settings.max_frames is not None:
-                group.store.max_slots = permanent + self.settings.max_frames
+                previous = int(self.settings.keep_previous)
+                group.store.max_slots = permanent + self.settings.max_frames + previous
             group.store.append(frame)
             group.slots.append(slot)
         else:
@@ -132,8 +133,10 @@ class MemoryBank:
         for position, slot in enumerate(group.slots):
             if not slot.lasting:
                 return position
+        if self.settings.max_frames is None:
+            return None
         evictable = [i for i, slot in enumerate(group.slots) if not slot.permanent]
-        limit = self.settings.max_frames
-        if new.permanent or limit is None or len(evictable) < limit:
+        counts = not (new.permanent or self.settings.keep_previous)
+        if len(evictable) + counts <= self.settings.max_frames:
             return None
         return min(evictable, key=lambda i: group.slots[i].time)

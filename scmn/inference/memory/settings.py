@@ -22,8 +22,8 @@ class MemorySettings:
         every: remember every n-th frame of the video (None: only annotated and previous frames).
         keep_annotated: never forget frames that were given with masks.
         keep_previous: remember the previous frame until the next one replaces it.
-        max_frames: remember at most this many frames besides those that are never forgotten; the
-            oldest is dropped (None: no limit).
+        max_frames: remember at most this many frames besides those that are never forgotten and,
+            with ``keep_previous``, the previous frame; the oldest is dropped (None: no limit).
         top_k: read only the k most similar positions (None: all).
     """
 
