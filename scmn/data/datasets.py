@@ -31,6 +31,8 @@ class DatasetEntry:
     """Which objects count on which frames; see ``scmn.evaluation.protocols``."""
     size: int | None = None
     """Default shorter side in pixels at which frames are segmented (None: as stored)."""
+    upscale: bool = False
+    """Whether smaller frames are scaled up to that size, as in the published STCN."""
     archive: Archive | None = None
     """Layout of the zip for the server: sequence folders at its root or in ``Annotations/``; None
     where there is no server."""
@@ -47,6 +49,7 @@ class Dataset:
     sequences: tuple[VideoSequence, ...]
     protocol: Protocol
     size: int | None
+    upscale: bool
     archive: Archive | None
 
     @property
@@ -70,6 +73,7 @@ _YOUTUBE_VOS_VAL = DatasetEntry(
     partial(youtube_vos_sequences, split="valid"),
     protocol="youtube-vos",
     size=480,
+    upscale=True,
     archive="annotations",
 )
 _YOUTUBE_VOS_TRAIN = DatasetEntry(
@@ -77,6 +81,7 @@ _YOUTUBE_VOS_TRAIN = DatasetEntry(
     partial(youtube_vos_sequences, split="train", all_frames=False),
     protocol="youtube-vos",
     size=480,
+    upscale=True,
     frame_interval=5,
 )
 _MOSE_VAL = DatasetEntry(
@@ -128,4 +133,12 @@ def open_dataset(name: str, root: Path, sequences: Collection[str] | None = None
     """
     entry = find_dataset(name)
     found = entry.read(root, names=sequences)
-    return Dataset(name, entry.split, found, entry.protocol, entry.size, entry.archive)
+    return Dataset(
+        name,
+        entry.split,
+        found,
+        protocol=entry.protocol,
+        size=entry.size,
+        upscale=entry.upscale,
+        archive=entry.archive,
+    )

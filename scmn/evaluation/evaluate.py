@@ -48,6 +48,8 @@ class Task:
     data: Dataset | Sequence[FrameSource]
     size: int | None = None
     """Shorter side where the configuration gives none (None: frames keep their size)."""
+    upscale: bool = False
+    """Scale smaller frames up to that size where the configuration does not say."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Result:
 def dataset_task(name: str, root: Path, sequences: Sequence[str] | None = None) -> Task:
     """Open a data set, or some of its sequences; InputError if it is not there."""
     dataset = open_dataset(name, root, sequences)
-    return Task(name, dataset, dataset.size)
+    return Task(name, dataset, dataset.size, dataset.upscale)
 
 
 def video_task(video: Path, masks: Sequence[Path]) -> Task:
@@ -145,7 +147,7 @@ def evaluate(
     with processes.share_errors():
         size = _size(task, config)
         network = _build_network(config, weights)
-        segmenter = _segmenter(network, config, size, processes.device)
+        segmenter = _segmenter(task, config, network, size, processes.device)
         evaluator = Evaluator(
             task.data,
             output,
@@ -178,12 +180,18 @@ def _size(task: Task, config: Config) -> int | None:
     return size or None
 
 
+def _upscale(task: Task, config: Config) -> bool:
+    chosen = config.evaluation.upscale
+    return task.upscale if chosen is None else chosen
+
+
 def _segmenter(
-    network: MemoryNetwork, config: Config, size: int | None, device: torch.device
+    task: Task, config: Config, network: MemoryNetwork, size: int | None, device: torch.device
 ) -> Segmenter:
     settings: dict[str, Any] = {
         "memory": config.memory,
         "size": size,
+        "upscale": _upscale(task, config),
         "device": device,
         "precision": config.evaluation.precision,
         "compile": config.evaluation.compile,
@@ -213,6 +221,7 @@ def _settings(
         "weights": "random" if weights is None else weights.digest,
         "memory": asdict(complete_settings(config.memory, network.memory_defaults)),
         "size": size,
+        "upscale": _upscale(task, config),
         "precision": config.evaluation.precision,
         "compiled": config.evaluation.compile,
         "augmentation": asdict(config.evaluation.augmentation),

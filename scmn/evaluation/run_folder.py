@@ -33,6 +33,8 @@ class SequenceRecord:
     fingerprint: str
     """Of the frames and given masks; see ``fingerprint``."""
     frames: int
+    segmented_frames: int
+    """Without those that are neither written nor needed for later ones."""
     objects: int
     height: int
     width: int

@@ -63,22 +63,25 @@ class SequenceRun:
         pictures = _Pictures(len(source) if self.pictures else 0)
         self._network_seconds = self._total_seconds = 0.0
         frames, objects = 0, set[int]()
-        prediction: Prediction | None = None
+        last: Prediction | None = None
         with self._overlay_writer() as video, write_behind() as files:
             for frame, prediction in self._predictions(files):
                 frames += 1
-                objects.update(prediction.object_ids)
-                if video is not None:
-                    video.write(overlay(frame.image, prediction.labels))
-                pictures.offer(frame, prediction)
+                objects.update(self.segmenter.object_ids)
+                if prediction is not None:
+                    last = prediction
+                    if video is not None:
+                        video.write(overlay(frame.image, prediction.labels))
+                    pictures.offer(frame, prediction)
                 self.on_frame()
         pictures.write(self.folder, source.name)
-        height, width = (0, 0) if prediction is None else prediction.geometry.frame_size
-        network = (0, 0) if prediction is None else prediction.geometry.network_size
+        height, width = (0, 0) if last is None else last.geometry.frame_size
+        network = (0, 0) if last is None else last.geometry.network_size
         record = SequenceRecord(
             name=source.name,
             fingerprint=current,
             frames=frames,
+            segmented_frames=self._segmented,
             objects=len(objects),
             height=height,
             width=width,
@@ -95,10 +98,14 @@ class SequenceRun:
         self.folder.finish(record)
         return record
 
-    def _predictions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction]]:
-        """Read, segment and write each frame; the caller's work between frames is not timed."""
+    def _predictions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction | None]]:
+        """Read, segment and write each frame; the caller's work between frames is not timed.
+
+        Where nothing is written or shown, there is no prediction.
+        """
         frames = read_ahead(self.source.frames())
         self._written: list[str] = []
+        self._segmented = 0
         while True:
             start = time.perf_counter()
             frame = next(frames, None)
@@ -109,16 +116,20 @@ class SequenceRun:
             decoded = time.perf_counter()
             prediction = self._step(frame)
             self._network_seconds += time.perf_counter() - decoded
-            if self.source.is_written(frame.name):
+            if prediction is not None and self.source.is_written(frame.name):
                 path = prediction_path(self.folder.masks, self.source.name, frame.name)
                 files.submit(write_label_map, path, prediction.labels)
                 self._written.append(frame.name)
             self._total_seconds += time.perf_counter() - start
             yield frame, prediction
 
-    def _step(self, frame: Frame) -> Prediction:
+    def _step(self, frame: Frame) -> Prediction | None:
         where = f"sequence '{self.source.name}', frame {frame.name}"
         try:
+            if not (self.overlay or self.source.is_written(frame.name)):
+                self._segmented += self.segmenter.skip(frame.image, frame.labels)
+                return None
+            self._segmented += 1
             # The labels are an array: the device has finished when this returns.
             return self.segmenter.step(frame.image, frame.labels)
         except InputError as error:
@@ -141,12 +152,13 @@ class _Pictures:
 
     def __init__(self, frames: int) -> None:
         count = min(frames, PICTURES_PER_SEQUENCE)
-        self._wanted = {round(i * (frames - 1) / max(count - 1, 1)) for i in range(count)}
+        self._places = [round(i * (frames - 1) / max(count - 1, 1)) for i in range(count)]
         self._images: list[np.ndarray] = []
 
     def offer(self, frame: Frame, prediction: Prediction) -> None:
-        if frame.index not in self._wanted:
+        if not self._places or frame.index < self._places[0]:
             return
+        self._places = [place for place in self._places if place > frame.index]
         image = overlay(frame.image, prediction.labels)
         width = max(1, round(image.shape[1] * PICTURE_HEIGHT / image.shape[0]))
         small = cv2.resize(image, (width, PICTURE_HEIGHT), interpolation=cv2.INTER_AREA)

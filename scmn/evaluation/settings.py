@@ -30,6 +30,8 @@ class EvaluationSettings:
     size: int | None = None
     """Scale frames down to this shorter side in pixels (null: the data set's default; 0: as
     stored)."""
+    upscale: bool | None = None
+    """Scale smaller frames up to that size, too (null: the data set's default)."""
     objects_per_batch: int | None = None
     """Maximum number of objects decoded at a time (null: as many as fit in memory)."""
     max_objects: int = 254

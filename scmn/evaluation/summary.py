@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from scmn.evaluation.evaluate import Result
 
 DEFINITION = (
-    "frames / seconds in the segmenter, from the decoded frame to the label map at the frame's own "
-    "size, first frames included, device synchronised"
+    "segmented frames / seconds in the segmenter, from the decoded frame to the label map at the "
+    "frame's own size, first frames included, device synchronised"
 )
 END_TO_END = "with reading frames and writing masks, without overlays and pictures"
 MEMORY = "peak of the GPU's allocated memory; on the CPU of the process's resident memory"
@@ -26,6 +26,8 @@ class Speed:
     """Speed and memory of one process, over the sequences of all processes."""
 
     frames: int
+    segmented_frames: int
+    """Without those that are neither written nor needed for later ones."""
     frames_per_second: float
     """See ``DEFINITION``."""
     end_to_end_frames_per_second: float
@@ -45,11 +47,12 @@ class Speed:
     @staticmethod
     def of_records(records: Sequence[SequenceRecord]) -> Speed:
         """Summarise the records of all sequences."""
-        frames = sum(record.frames for record in records)
+        segmented = sum(record.segmented_frames for record in records)
         return Speed(
-            frames,
-            frames / max(sum(record.network_seconds for record in records), 1e-9),
-            frames / max(sum(record.total_seconds for record in records), 1e-9),
+            sum(record.frames for record in records),
+            segmented,
+            segmented / max(sum(record.network_seconds for record in records), 1e-9),
+            segmented / max(sum(record.total_seconds for record in records), 1e-9),
             max(record.peak_memory_bytes for record in records),
             devices=_distinct(record.device for record in records),
             precisions=_distinct(record.precision for record in records),
@@ -67,7 +70,7 @@ class Speed:
             "precision": ", ".join(self.precisions),
             "size at the network": self._sizes(),
             "objects": self._objects(),
-            "frames": str(self.frames),
+            "frames": f"{self.frames}, {self.segmented_frames} of them segmented",
             "frames/s": f"{self.frames_per_second:.2f} ({shared}{DEFINITION})",
             "frames/s end to end": f"{end_to_end:.2f} ({shared}{END_TO_END})",
             "peak memory": f"{self.peak_memory_bytes / 2**20:.0f} MiB ({shared}{MEMORY})",

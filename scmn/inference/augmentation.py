@@ -28,6 +28,12 @@ class _View:
     segmenter: VideoSegmenter
     flipped: bool
 
+    def image(self, image: Tensor) -> Tensor:
+        return image.flip(-1) if self.flipped else image
+
+    def labels(self, labels: np.ndarray | None) -> np.ndarray | None:
+        return labels[:, ::-1] if self.flipped and labels is not None else labels
+
 
 class AugmentedSegmenter(Segmenter):
     """Segments a video in several views and averages their probabilities.
@@ -94,9 +100,7 @@ class AugmentedSegmenter(Segmenter):
         first: Prediction | None = None
         for view in self._views:
             prediction = view.segmenter.step(
-                image.flip(-1) if view.flipped else image,
-                label_map[:, ::-1] if view.flipped and label_map is not None else label_map,
-                objects=objects,
+                view.image(image), view.labels(label_map), objects=objects
             )
             # The first view is the largest; all are merged at its size.
             first = first or prediction
@@ -107,6 +111,24 @@ class AugmentedSegmenter(Segmenter):
         assert merged is not None
         assert first is not None
         return self._merged(first, merged / len(self._views), label_map, objects)
+
+    def skip(
+        self,
+        frame: FrameImage,
+        labels: LabelMap | None = None,
+        *,
+        objects: Sequence[int] | None = None,
+    ) -> bool:
+        """Go on by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
+        if labels is None and not self._views[0].segmenter.needs_next_frame:
+            for view in self._views:
+                view.segmenter.skip(frame)
+            return False
+        label_map = None if labels is None else label_array(labels)
+        image = image_tensor(frame, self.device)[0]
+        for view in self._views:
+            view.segmenter.skip(view.image(image), view.labels(label_map), objects=objects)
+        return True
 
     def _merged(
         self,

@@ -59,6 +59,32 @@ class Segmenter(ABC):
                 objects.
         """
 
+    @abstractmethod
+    def skip(
+        self,
+        frame: FrameImage,
+        labels: LabelMap | None = None,
+        *,
+        objects: Sequence[int] | None = None,
+    ) -> bool:
+        """Go on by a frame whose prediction is not needed.
+
+        Later predictions are the same as after :meth:`step`, but only what they depend on is
+        computed: nothing if the frame is not remembered and the network does not use the previous
+        frame's masks.
+
+        Args:
+            frame: as for :meth:`step`.
+            labels: as for :meth:`step`.
+            objects: as for :meth:`step`.
+
+        Returns:
+            Whether the frame had to be segmented.
+
+        Raises:
+            InputError: as :meth:`step`, if the frame had to be segmented.
+        """
+
     def run(self, frames: Iterable[FrameImage], labels: VideoLabels) -> Iterator[Prediction]:
         """Segment a new video lazily: yield one prediction per frame.
 

@@ -22,9 +22,16 @@ class FrameGeometry:
 
     @staticmethod
     def of_frame(
-        height: int, width: int, *, shorter_side: int | None, scale: float = 1.0
+        height: int,
+        width: int,
+        *,
+        shorter_side: int | None,
+        upscale: bool = False,
+        scale: float = 1.0,
     ) -> FrameGeometry:
-        """Scale the shorter side *down* to ``shorter_side`` (never up), then by ``scale``.
+        """Scale the shorter side down to ``shorter_side``, then by ``scale``.
+
+        With ``upscale`` a shorter side below ``shorter_side`` is scaled up to it.
 
         Raises:
             InputError: the frame is smaller than 16x16.
@@ -35,7 +42,8 @@ class FrameGeometry:
             )
         factor = scale
         if shorter_side is not None:
-            factor *= min(1.0, shorter_side / min(height, width))
+            change = shorter_side / min(height, width)
+            factor *= change if upscale else min(1.0, change)
         scaled = (max(STRIDE, round(height * factor)), max(STRIDE, round(width * factor)))
         return FrameGeometry((height, width), scaled)
 

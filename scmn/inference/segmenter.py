@@ -43,6 +43,7 @@ class VideoSegmenter(Segmenter):
         *,
         memory: MemorySettings | Mapping[str, Any] | None = None,
         size: int | None = None,
+        upscale: bool = False,
         scale: float = 1.0,
         device: str | torch.device | None = None,
         precision: str = "fp32",
@@ -58,6 +59,7 @@ class VideoSegmenter(Segmenter):
             memory: a mapping of the memory settings that differ from the network's policy, or
                 complete settings, which replace it.
             size: scale frames down to this shorter side (None: keep their size).
+            upscale: scale smaller frames up to ``size``, too.
             scale: additional factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: the model's device).
             precision: "fp32" (IEEE, also on a GPU), "tf32" (CUDA), or "bf16" or "fp16" by
@@ -81,6 +83,7 @@ class VideoSegmenter(Segmenter):
         self._compiled = compile
         self.memory_settings = complete_settings(memory, model.memory_defaults)
         self.size = size
+        self.upscale = upscale
         self.scale = scale
         self.objects_per_batch = objects_per_batch
         self.max_objects = max_objects
@@ -103,6 +106,12 @@ class VideoSegmenter(Segmenter):
         """The ids of the objects that are being segmented."""
         return self.bank.object_ids
 
+    @property
+    def needs_next_frame(self) -> bool:
+        """Whether later predictions depend on the next frame, even if no masks are given on it."""
+        remembered = self.bank.wants(self._time, annotated=False)
+        return bool(self.object_ids) and (self.model.uses_previous_masks or remembered)
+
     @torch.inference_mode()
     def step(
         self,
@@ -112,6 +121,34 @@ class VideoSegmenter(Segmenter):
         objects: Sequence[int] | None = None,
     ) -> Prediction:
         """Segment the next frame; see :meth:`Segmenter.step`."""
+        prediction = self._advance(frame, labels, objects, needed=True)
+        assert prediction is not None
+        return prediction
+
+    @torch.inference_mode()
+    def skip(
+        self,
+        frame: FrameImage,
+        labels: LabelMap | None = None,
+        *,
+        objects: Sequence[int] | None = None,
+    ) -> bool:
+        """Go on by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
+        if labels is not None or self.needs_next_frame:
+            self._advance(frame, labels, objects, needed=False)
+            return True
+        self._time += 1
+        return False
+
+    def _advance(
+        self,
+        frame: FrameImage,
+        labels: LabelMap | None,
+        objects: Sequence[int] | None,
+        *,
+        needed: bool,
+    ) -> Prediction | None:
+        """Segment the next frame and remember it; return its prediction if it is ``needed``."""
         if self._compiled:
             torch.compiler.cudagraph_mark_step_begin()  # the previous frame's outputs are not used
         image, geometry = self._network_image(frame)
@@ -143,9 +180,10 @@ class VideoSegmenter(Segmenter):
         except torch.OutOfMemoryError:
             self.bank.drop_objects_without_memory()
             raise
-        prediction = self._prediction(probabilities, segmentation, geometry, given, label_map)
         self._time += 1
-        return prediction
+        if not needed:
+            return None
+        return self._prediction(probabilities, segmentation, geometry, given, label_map)
 
     def remove_object(self, object_id: int) -> None:
         """Stop segmenting an object and forget it.
@@ -175,7 +213,7 @@ class VideoSegmenter(Segmenter):
         image = image_tensor(frame, self.device)
         height, width = image.shape[-2:]
         geometry = self._geometry or FrameGeometry.of_frame(
-            height, width, shorter_side=self.size, scale=self.scale
+            height, width, shorter_side=self.size, upscale=self.upscale, scale=self.scale
         )
         if geometry.frame_size != (height, width):
             raise InputError(

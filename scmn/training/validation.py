@@ -84,6 +84,7 @@ class Validation:
             network,
             memory=self.memory,
             size=self.size,
+            upscale=self.dataset.upscale,
             device=processes.device,
             precision=self.precision,
         )

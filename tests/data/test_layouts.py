@@ -44,6 +44,7 @@ def test_youtube_vos_reads_all_frames_and_writes_the_listed_ones(
         dataset = open_dataset("youtube-vos-2019-val", tmp_path)
     assert not caplog.records
     assert (dataset.protocol, dataset.size, dataset.archive) == ("youtube-vos", 480, "annotations")
+    assert dataset.upscale
     assert not dataset.annotated
     (sequence,) = dataset.sequences
     assert len(sequence) == 21

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -20,7 +21,7 @@ from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
 from tests.conftest import build_small
-from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task
+from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 
 
 def test_evaluate_writes_masks_overlays_scores_and_report(
@@ -190,8 +191,9 @@ def test_evaluate_youtube_vos_with_an_object_that_appears_later(
 ) -> None:
     name = youtube_tree(davis, tmp_path / "data")
     task = dataset_task("youtube-vos-2019-val", tmp_path / "data")
-    result = run_task(task, weights, tmp_path / "out")
+    result = run_task(task, weights, tmp_path / "out", "evaluation.size=80")
     assert result.scores is None  # the annotations are the given ones only
+    assert result.records[0].network_height == 80  # scaled up from 64
     assert result.records[0].frames == FRAMES
     assert result.records[0].written == ("00000", "00002", "00004")
     masks = masks_of(tmp_path / "out")
@@ -201,6 +203,28 @@ def test_evaluate_youtube_vos_with_an_object_that_appears_later(
     assert late not in masks[f"masks/{name}/00000.png"]
     assert np.array_equal(masks[f"masks/{name}/00002.png"] == late, given == late)
     assert (tmp_path / "out" / "youtube-vos-2019-val.zip").is_file()
+
+
+def test_frames_that_are_neither_written_nor_remembered_are_not_segmented(
+    davis: Path, tmp_path: Path
+) -> None:
+    youtube_tree(davis, tmp_path / "data")
+    (sequence,) = open_dataset("youtube-vos-2019-val", tmp_path / "data").sequences
+    segmenter = VideoSegmenter(build_small("stm"), memory={"keep_previous": False})
+    masks = {}
+    for name, source in {
+        "listed": sequence,
+        "all": dataclasses.replace(sequence, written_frames=None),
+    }.items():
+        evaluator = Evaluator([source], tmp_path / name)
+        evaluator.segment(segmenter)
+        (record,) = evaluator.records()
+        assert record.frames == FRAMES
+        assert record.segmented_frames == len(record.written)
+        masks[name] = masks_of(tmp_path / name)
+        assert evaluator.folder.picture(source.name).is_file()
+    assert len(masks["listed"]) == 3
+    assert same(masks["listed"], {path: masks["all"][path] for path in masks["listed"]})
 
 
 def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_write_results_without_scores(tmp_path: Path) -> None:
         "clip",
         fingerprint="0",
         frames=9,
+        segmented_frames=4,
         objects=2,
         height=480,
         width=854,

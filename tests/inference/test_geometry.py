@@ -35,6 +35,9 @@ def test_shorter_side_is_never_scaled_up() -> None:
     assert FrameGeometry.of_frame(720, 1280, shorter_side=480).scaled_size == (480, 853)
     assert FrameGeometry.of_frame(1280, 720, shorter_side=480).scaled_size == (853, 480)
     assert FrameGeometry.of_frame(240, 320, shorter_side=480).scaled_size == (240, 320)
+    upscaled = FrameGeometry.of_frame(240, 320, shorter_side=480, upscale=True)
+    assert upscaled.scaled_size == (480, 640)
+    assert FrameGeometry.of_frame(720, 1280, shorter_side=480, upscale=True).scaled_size[0] == 480
     assert FrameGeometry.of_frame(240, 320, shorter_side=480, scale=1.5).scaled_size == (360, 480)
 
 

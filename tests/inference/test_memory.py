@@ -58,6 +58,11 @@ def test_policy_of_stcn_keeps_first_and_every_fifth_frame() -> None:
     assert times_after(13, policy(keep_previous=False)) == (0, 5, 10)
 
 
+def test_every_counts_from_the_last_annotated_frame() -> None:
+    assert times_after(13, policy(keep_previous=False), annotated=(0, 7)) == (0, 5, 7, 12)
+    assert times_after(13, policy(keep_previous=False), annotated=(3,)) == (0, 3, 8)
+
+
 def test_policy_without_every_keeps_first_and_previous_frame() -> None:
     assert times_after(13, policy(every=None)) == (0, 12)
     assert times_after(13, policy(every=None, keep_previous=False)) == (0,)
@@ -69,7 +74,7 @@ def test_bounded_memory_forgets_the_oldest_frame_but_no_annotated_one() -> None:
     assert times_after(33, policy(max_frames=1)) == (0, 30, 32)
     assert times_after(32, policy(max_frames=1), annotated=(0, 31)) == (0, 30, 31)
     bounded = policy(max_frames=2, keep_previous=False)
-    assert times_after(33, bounded, annotated=(0, 7)) == (0, 7, 25, 30)
+    assert times_after(33, bounded, annotated=(0, 7)) == (0, 7, 27, 32)
 
 
 def test_annotated_frames_are_forgotten_without_keep_annotated() -> None:
@@ -115,8 +120,8 @@ def test_memory_of_an_object_starts_at_its_first_frame() -> None:
     for time in range(4, 12):
         bank.remember(time, frame(time, 3), annotated=time == 4)
     assert bank.object_ids == (7, 3, 9)
-    assert bank.remembered_times(7) == bank.remembered_times(3) == (0, 4, 5, 10, 11)
-    assert bank.remembered_times(9) == (4, 5, 10, 11)
+    assert bank.remembered_times(7) == bank.remembered_times(3) == (0, 4, 9, 11)
+    assert bank.remembered_times(9) == (4, 9, 11)
     assert [group.value.shape[1] for group in bank.memory()] == [2, 1]
     assert bank.memory()[1].value.min() == 204
 

@@ -42,6 +42,7 @@ class MemoryBank:
     def __init__(self, settings: MemorySettings) -> None:
         self.settings = settings
         self._groups: list[_Group] = []
+        self._last_annotated = 0
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -92,6 +93,8 @@ class MemoryBank:
             permanent=annotated and self.settings.keep_annotated,
             lasting=self._lasting(time, annotated),
         )
+        if annotated:
+            self._last_annotated = time
         first = 0
         for group in self._groups:
             chosen = slice(first, first + len(group.object_ids))
@@ -107,9 +110,12 @@ class MemoryBank:
         self._groups = [group for group in self._groups if len(group.store)]
 
     def _lasting(self, time: int, annotated: bool) -> bool:
-        every = self.settings.every
         # A new object has no other memory than the frame it was given on.
-        return annotated or (every is not None and time % every == 0)
+        if annotated:
+            return True
+        # As in the published STCN, counted from the last annotated frame.
+        every = self.settings.every
+        return every is not None and (time - self._last_annotated) % every == 0
 
     def _remember(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
         position = self._slot_to_replace(group, slot)

@@ -19,7 +19,8 @@ class MemorySettings:
     The published policy of each network is its ``memory_defaults``.
 
     Attributes:
-        every: remember every n-th frame of the video (None: only annotated and previous frames).
+        every: remember every n-th frame after the last one that was given with masks (None: only
+            annotated and previous frames).
         keep_annotated: never forget frames that were given with masks.
         keep_previous: remember the previous frame until the next one replaces it.
         max_frames: remember at most this many frames besides those that are never forgotten and,
