@@ -17,6 +17,7 @@ from scmn.evaluation.results import write_results, write_submission
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint
 from scmn.evaluation.scores import DatasetScores, score_sequences
 from scmn.evaluation.sequence_run import SequenceRun
+from scmn.evaluation.warm_up import WarmUp
 from scmn.inference.base import Segmenter
 from scmn.processes import Processes
 
@@ -83,6 +84,7 @@ class Evaluator:
         sources = {source.name: source for source in self.sources}
         # Of several processes the first sees only its own frames.
         total = sum(len(sources[name]) for name in pending) if processes.count == 1 else None
+        warm_up = WarmUp()
         hidden = not (show_progress and processes.first and pending)
         with logging_redirect_tqdm(), tqdm(total=total, unit="frame", disable=hidden) as bar:
             for name in processes.claim(pending):
@@ -94,6 +96,7 @@ class Evaluator:
                     overlay=self.overlay,
                     pictures=self.pictures,
                     on_frame=bar.update,
+                    warm_up=warm_up,
                     processes=processes.count,
                 ).run()
 

@@ -47,6 +47,8 @@ class SequenceRecord:
     precision: str
     processes: int
     """How many processes shared the run; the times and the memory are those of one."""
+    timed_frames: int
+    """Segmented frames after compilation and warm-up (see ``WarmUp``): those of the times."""
     network_seconds: float
     """Time in the segmenter: from the decoded frame to the label map at the frame's own size."""
     total_seconds: float

@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from scmn.data.video import VideoWriter
 from scmn.errors import InputError
 from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
+from scmn.evaluation.warm_up import WarmUp
 from scmn.inference.base import Segmenter
 from scmn.inference.prediction import Prediction
 from scmn.visualization import contact_sheet, overlay
@@ -45,6 +46,8 @@ class SequenceRun:
     """Keep some overlays for the report."""
     on_frame: Callable[[], object] = lambda: None
     """Called after every frame, for a progress bar."""
+    warm_up: WarmUp = field(default_factory=WarmUp)
+    """Of all sequences that the segmenter has seen: tells which frames are not timed."""
     processes: int = 1
     """How many processes share the evaluation, for the record."""
 
@@ -82,6 +85,7 @@ class SequenceRun:
             fingerprint=current,
             frames=frames,
             segmented_frames=self._segmented,
+            timed_frames=self._timed,
             objects=len(objects),
             height=height,
             width=width,
@@ -105,7 +109,7 @@ class SequenceRun:
         """
         frames = read_ahead(self.source.frames())
         self._written: list[str] = []
-        self._segmented = 0
+        self._segmented = self._timed = 0
         while True:
             start = time.perf_counter()
             frame = next(frames, None)
@@ -114,24 +118,30 @@ class SequenceRun:
                 self._total_seconds += time.perf_counter() - start
                 return
             decoded = time.perf_counter()
-            prediction = self._step(frame)
-            self._network_seconds += time.perf_counter() - decoded
+            prediction, segmented = self._step(frame)
+            done = time.perf_counter()
             if prediction is not None and self.source.is_written(frame.name):
                 path = prediction_path(self.folder.masks, self.source.name, frame.name)
                 files.submit(write_label_map, path, prediction.labels)
                 self._written.append(frame.name)
-            self._total_seconds += time.perf_counter() - start
+            objects = len(self.segmenter.object_ids)
+            warm = not (segmented and self.warm_up.includes(frame.image.shape[:2], objects))
+            self._segmented += segmented
+            self._timed += segmented and warm
+            if warm:
+                self._network_seconds += done - decoded
+                self._total_seconds += time.perf_counter() - start
             yield frame, prediction
 
-    def _step(self, frame: Frame) -> Prediction | None:
+    def _step(self, frame: Frame) -> tuple[Prediction | None, bool]:
+        """Return the prediction, None where none is needed, and whether objects were segmented."""
         where = f"sequence '{self.source.name}', frame {frame.name}"
         try:
             if not (self.overlay or self.source.is_written(frame.name)):
-                self._segmented += self.segmenter.skip(frame.image, frame.labels)
-                return None
-            self._segmented += 1
+                return None, self.segmenter.skip(frame.image, frame.labels)
             # The labels are an array: the device has finished when this returns.
-            return self.segmenter.step(frame.image, frame.labels)
+            prediction = self.segmenter.step(frame.image, frame.labels)
+            return prediction, bool(prediction.object_ids)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         except torch.OutOfMemoryError as error:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from scmn.evaluation.run_folder import SequenceRecord
 from scmn.evaluation.scores import DatasetScores
+from scmn.evaluation.warm_up import WARM_UP_FRAMES
 
 if TYPE_CHECKING:
     from scmn.evaluation.evaluate import Result
 
 DEFINITION = (
     "segmented frames / seconds in the segmenter, from the decoded frame to the label map at the "
-    "frame's own size, first frames included, device synchronised"
+    "frame's own size, device synchronised, without compilation and warm-up: the first "
+    f"{WARM_UP_FRAMES} frames of each frame size and number of objects"
 )
-END_TO_END = "with reading frames and writing masks, without overlays and pictures"
+END_TO_END = "the same frames, with reading frames and writing masks, without overlays and pictures"
 MEMORY = "peak of the GPU's allocated memory; on the CPU of the process's resident memory"
 SIZES_SHOWN = 3
 
@@ -28,9 +30,11 @@ class Speed:
     frames: int
     segmented_frames: int
     """Without those that are neither written nor needed for later ones."""
-    frames_per_second: float
-    """See ``DEFINITION``."""
-    end_to_end_frames_per_second: float
+    timed_frames: int
+    """Those after compilation and warm-up."""
+    frames_per_second: float | None
+    """See ``DEFINITION``; None if no frame is timed."""
+    end_to_end_frames_per_second: float | None
     """See ``END_TO_END``."""
     peak_memory_bytes: int
     """See ``MEMORY``; the highest of all sequences."""
@@ -47,12 +51,13 @@ class Speed:
     @staticmethod
     def of_records(records: Sequence[SequenceRecord]) -> Speed:
         """Summarise the records of all sequences."""
-        segmented = sum(record.segmented_frames for record in records)
+        timed = sum(record.timed_frames for record in records)
         return Speed(
             sum(record.frames for record in records),
-            segmented,
-            segmented / max(sum(record.network_seconds for record in records), 1e-9),
-            segmented / max(sum(record.total_seconds for record in records), 1e-9),
+            sum(record.segmented_frames for record in records),
+            timed,
+            _rate(timed, sum(record.network_seconds for record in records)),
+            _rate(timed, sum(record.total_seconds for record in records)),
             max(record.peak_memory_bytes for record in records),
             devices=_distinct(record.device for record in records),
             precisions=_distinct(record.precision for record in records),
@@ -64,15 +69,16 @@ class Speed:
     def facts(self) -> dict[str, str]:
         """Return the figures and their conditions as text for tables and reports."""
         shared = f"per process, {self.processes} of them; " if self.processes > 1 else ""
-        end_to_end = self.end_to_end_frames_per_second
         return {
             "device": "; ".join(self.devices),
             "precision": ", ".join(self.precisions),
             "size at the network": self._sizes(),
             "objects": self._objects(),
-            "frames": f"{self.frames}, {self.segmented_frames} of them segmented",
-            "frames/s": f"{self.frames_per_second:.2f} ({shared}{DEFINITION})",
-            "frames/s end to end": f"{end_to_end:.2f} ({shared}{END_TO_END})",
+            "frames": f"{self.frames}, of which {self.segmented_frames} segmented, "
+            f"{self.timed_frames} timed",
+            "frames/s": f"{_rate_text(self.frames_per_second)} ({shared}{DEFINITION})",
+            "frames/s end to end": f"{_rate_text(self.end_to_end_frames_per_second)} "
+            f"({shared}{END_TO_END})",
             "peak memory": f"{self.peak_memory_bytes / 2**20:.0f} MiB ({shared}{MEMORY})",
         }
 
@@ -87,6 +93,14 @@ class Speed:
             return str(most)
         each = str(most) if fewest == most else f"{fewest} to {most}"
         return f"{each} per sequence, {sum(self.objects)} in all"
+
+
+def _rate(frames: int, seconds: float) -> float | None:
+    return frames / max(seconds, 1e-9) if frames else None
+
+
+def _rate_text(rate: float | None) -> str:
+    return "not measured: too few frames" if rate is None else f"{rate:.2f}"
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def test_write_results_without_scores(tmp_path: Path) -> None:
         device="cpu, 1 threads",
         precision="fp32",
         processes=1,
+        timed_frames=2,
         network_seconds=0.5,
         total_seconds=0.75,
         peak_memory_bytes=1024,
