@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,8 @@ class Frame:
     """uint8 (H, W, 3), RGB."""
     labels: np.ndarray | None
     """The label map given on this frame, uint8 (H, W), or None."""
+    time: Fraction | None = None
+    """When a video file shows the frame, in seconds after its first one; None for images."""
 
 
 class FrameSource(Protocol):

@@ -25,6 +25,8 @@ from scmn.errors import InputError
 logger = logging.getLogger(__name__)
 
 _FALLBACK_RATE = Fraction(25)
+_TICK = Fraction(1, 90000)
+"""Resolution of the times that are written, in seconds."""
 
 
 class VideoFile:
@@ -41,7 +43,8 @@ class VideoFile:
             first frame.
         name: of the sequence; the file's stem by default.
 
-    ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s. Frames
+    ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s, an average
+    where it varies; ``video.duration`` is in seconds, None if the file does not tell. Frames
     are rotated by the quarter turns in the file's metadata; non-square pixels are not resampled.
 
     Raises InputError if the file is missing, is not a video or has no frame, or if a mask cannot
@@ -57,6 +60,7 @@ class VideoFile:
         with _open_video(path) as container:
             stream = container.streams.video[0]
             self.frame_rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
+            self.duration = _duration(container, stream)
             self._length = stream.frames or _count_packets(container, stream, path)
         if not self._length:
             raise InputError(f"video {path} has no frame")
@@ -85,7 +89,7 @@ class VideoFile:
         """
         size: tuple[int, ...] | None = None
         index = -1
-        for index, image in enumerate(self._images()):
+        for index, (image, time) in enumerate(self._images()):
             size = size or image.shape[:2]
             if image.shape[:2] != size:
                 raise InputError(
@@ -96,7 +100,7 @@ class VideoFile:
             if index in self._masks:
                 labels = read_label_map(self._masks[index])
                 check_size(labels, size, self._masks[index])
-            yield Frame(index, _frame_name(index), image, labels)
+            yield Frame(index, _frame_name(index), image, labels, time)
         if index < 0:
             raise InputError(f"video {self.path} has no frame that can be decoded")
         if index + 1 < self._length:
@@ -104,8 +108,11 @@ class VideoFile:
                 "video %s announces %d frames but ends after %d", self.path, self._length, index + 1
             )
 
-    def _images(self) -> Iterator[np.ndarray]:
+    def _images(self) -> Iterator[tuple[np.ndarray, Fraction]]:
+        """Yield the images and their times in seconds after the first."""
         decoded = 0
+        first: Fraction | None = None
+        time = Fraction(0)
         with _open_video(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -118,9 +125,14 @@ class VideoFile:
                     raise InputError(
                         f"video {self.path} cannot be decoded at frame {decoded}: {_reason(error)}"
                     ) from error
-                if image is None:
+                if frame is None or image is None:
                     return
-                yield image
+                if frame.pts is not None and frame.time_base is not None:
+                    time = frame.pts * frame.time_base
+                elif first is not None:
+                    time += 1 / self.frame_rate
+                first = time if first is None else first
+                yield image, time - first
                 decoded += 1
 
 
@@ -157,6 +169,12 @@ def _count_packets(container: InputContainer, stream: VideoStream, path: Path) -
         raise InputError(f"video {path} cannot be read: {_reason(error)}") from error
 
 
+def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    return None if container.duration is None else Fraction(container.duration, av.time_base)
+
+
 def _upright(frame: VideoFrame) -> np.ndarray:
     image = frame.to_ndarray(format="rgb24")
     quarter_turns = round(frame.rotation / 90)  # counterclockwise, as in np.rot90
@@ -173,12 +191,29 @@ class VideoWriter:
             writer.write(image)
     """
 
-    def __init__(self, path: Path, *, frame_rate: Fraction | float, quality: int = 20) -> None:
-        """``quality`` is x264's constant rate factor: 0 is lossless, 23 its default, 51 worst."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        frame_rate: Fraction | float,
+        duration: Fraction | None = None,
+        quality: int = 20,
+    ) -> None:
+        """
+        Args:
+            path: the file.
+            frame_rate: of frames that are written without times.
+            duration: in seconds, where frames are written with times: how long the last one is
+                shown follows from it (None: 1 / ``frame_rate``).
+            quality: x264's constant rate factor: 0 is lossless, 23 its default, 51 worst.
+        """
         self.path = path
         self._temporary = temporary_beside(path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
+        self._duration = duration
         self._quality = quality
+        self._timed = False
+        self._last_tick = -1
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size: tuple[int, ...] = ()
@@ -186,8 +221,11 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def write(self, image: np.ndarray) -> None:
+    def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
         """Append a frame, uint8 (H, W, 3) RGB, of the first frame's size.
+
+        ``time`` is when it is shown, in seconds after the first frame; give it for all frames or
+        for none (None: at the frame rate).
 
         Raises InputError if the file cannot be written.
         """
@@ -196,12 +234,17 @@ class VideoWriter:
         height, width = image.shape[:2]
         try:
             if self._stream is None or self._container is None:
+                self._timed = time is not None
                 self._container, self._stream = self._open(width + width % 2, height + height % 2)
                 self._size = image.shape
             if image.shape != self._size:
                 raise ValueError(f"frame of shape {image.shape} in a video of {self._size}")
             even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = VideoFrame.from_ndarray(even, format="rgb24")
+            if time is not None:
+                # Damaged files repeat times, which MP4 cannot hold.
+                self._last_tick = max(round(time / _TICK), self._last_tick + 1)
+                frame.pts, frame.time_base = self._last_tick, _TICK
             self._container.mux(self._stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise InputError(f"cannot write {self.path}: {_reason(error)}") from error
@@ -214,9 +257,13 @@ class VideoWriter:
             format="mp4",
             container_options={"movflags": "+faststart"},  # playback starts while loading
         )
-        stream = container.add_stream(
-            "libx264", rate=self._frame_rate, options={"crf": str(self._quality)}
-        )
+        options = {"crf": str(self._quality)}
+        if self._timed:
+            # With B-frames, which are reordered, the duration in the file would be too short.
+            options["bf"] = "0"
+        stream = container.add_stream("libx264", rate=self._frame_rate, options=options)
+        if self._timed:
+            stream.codec_context.time_base = _TICK
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         return container, stream
 
@@ -241,7 +288,11 @@ class VideoWriter:
         if self._stream is None or self._container is None:
             raise InputError(f"cannot write {self.path}: the video has no frames")
         try:
-            self._container.mux(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if self._timed and packets and self._duration is not None:
+                remaining = round(self._duration / _TICK) - self._last_tick
+                packets[-1].duration = max(remaining, 0)  # 0: 1 / frame_rate
+            self._container.mux(packets)
             self._container.close()
             self._temporary.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:

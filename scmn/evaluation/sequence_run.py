@@ -18,7 +18,7 @@ import torch
 from scmn.data.atomic import atomic_path
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import Frame, FrameSource
-from scmn.data.video import VideoWriter
+from scmn.data.video import VideoFile, VideoWriter
 from scmn.errors import InputError
 from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
@@ -74,7 +74,7 @@ class SequenceRun:
                 if prediction is not None:
                     last = prediction
                     if video is not None:
-                        video.write(overlay(frame.image, prediction.labels))
+                        video.write(overlay(frame.image, prediction.labels), frame.time)
                     pictures.offer(frame, prediction)
                 self.on_frame()
         pictures.write(self.folder, source.name)
@@ -153,8 +153,10 @@ class SequenceRun:
     def _overlay_writer(self) -> contextlib.AbstractContextManager[VideoWriter | None]:
         if not self.overlay:
             return contextlib.nullcontext()
-        rate = getattr(self.source, "frame_rate", FRAME_RATE)
-        return VideoWriter(self.folder.overlay(self.source.name), frame_rate=rate)
+        path, source = self.folder.overlay(self.source.name), self.source
+        if isinstance(source, VideoFile):
+            return VideoWriter(path, frame_rate=source.frame_rate, duration=source.duration)
+        return VideoWriter(path, frame_rate=FRAME_RATE)
 
 
 class _Pictures:

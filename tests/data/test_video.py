@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -163,6 +164,56 @@ def test_video_writer_output_plays_in_a_browser(tmp_path: Path) -> None:
         assert stream.average_rate == Fraction(30000, 1001)
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # playback starts while loading
+
+
+def write_variable_rate(path: Path, times: Sequence[Fraction], duration: Fraction) -> None:
+    """Write a clip without the package's writer; the last frame lasts until ``duration``."""
+    tick = Fraction(1, 600)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = tick
+        packets = []
+        for index, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = round(time / tick), tick
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        packets[-1].duration = round((duration - times[-1]) / tick)
+        container.mux(packets)
+
+
+def times_and_duration(path: Path) -> tuple[list[float], float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        times = [float(frame.pts * frame.time_base) for frame in container.decode(stream)]
+        return times, float(stream.duration * stream.time_base)
+
+
+def test_video_writer_keeps_the_times_of_a_variable_rate(tmp_path: Path) -> None:
+    times = [Fraction(tenths, 10) for tenths in (0, 1, 2, 10, 12, 40, 47)]
+    write_variable_rate(tmp_path / "in.mp4", times, Fraction(5))
+    video = VideoFile(tmp_path / "in.mp4", write_mask(tmp_path / "m.png"))
+    assert video.duration == 5
+    frames = list(video.frames())
+    assert [frame.time for frame in frames] == times
+    with VideoWriter(
+        tmp_path / "out.mp4", frame_rate=video.frame_rate, duration=video.duration
+    ) as writer:
+        for frame in frames:
+            writer.write(frame.image, frame.time)
+    written, duration = times_and_duration(tmp_path / "out.mp4")
+    assert written == pytest.approx([float(time) for time in times], abs=1e-4)
+    assert duration == pytest.approx(5, abs=1e-3)
+
+
+def test_video_writer_without_a_duration_shows_the_last_frame_at_the_rate(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", frame_rate=10) as writer:
+        for index, time in enumerate((0, 0, 1)):  # the time of a damaged file is repeated
+            writer.write(picture(index), Fraction(time))
+    times, duration = times_and_duration(tmp_path / "clip.mp4")
+    assert times == pytest.approx([0, 0, 1], abs=1e-4)
+    assert duration == pytest.approx(1.1, abs=1e-3)
 
 
 def test_video_writer_is_atomic(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 from scmn import InputError, VideoSegmenter
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
+from scmn.data.video import VideoFile, VideoWriter
 from scmn.evaluation import sequence_run
 from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video_task
 from scmn.evaluation.evaluator import Evaluator
@@ -270,6 +272,23 @@ def test_frames_that_are_neither_written_nor_remembered_are_not_segmented(
         assert evaluator.folder.picture(source.name).is_file()
     assert len(masks["listed"]) == 3
     assert same(masks["listed"], {path: masks["all"][path] for path in masks["listed"]})
+
+
+def test_overlay_of_a_video_file_shows_frames_when_the_original_does(
+    weights: Path, tmp_path: Path
+) -> None:
+    times = [Fraction(tenths, 10) for tenths in (0, 1, 2, 25, 46)]
+    labels = np.zeros(SIZE, np.uint8)
+    labels[10:40, 20:60] = 1
+    write_label_map(tmp_path / "mask.png", labels)
+    with VideoWriter(tmp_path / "clip.mp4", frame_rate=24, duration=Fraction(5)) as writer:
+        for time_shown in times:
+            writer.write(np.repeat(labels[..., None] * 200, 3, axis=2), time_shown)
+    task = video_task(tmp_path / "clip.mp4", [tmp_path / "mask.png"])
+    run_task(task, weights, tmp_path / "out", overlay=True)
+    shown = VideoFile(tmp_path / "out/overlays/clip.mp4", tmp_path / "mask.png")
+    assert [float(frame.time or 0) for frame in shown.frames()] == pytest.approx(times, abs=1e-3)
+    assert shown.duration == pytest.approx(Fraction(5), abs=1e-3)
 
 
 def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
