@@ -1,6 +1,7 @@
 """The package's inference against the published implementation, with the same weights.
 
 Both engines segment the same frames in one process, alternating, so that a busy machine slows both.
+The published implementation computes with torch's defaults, on a GPU with TF32 in convolutions.
 After the memory is filled, each further frame is timed from the image to the label map. Peak memory
 is measured separately, in one process per engine.
 """

@@ -449,6 +449,7 @@ def test_train_with_a_gradient_scaler_stops_after_several_non_finite_losses(
         (["training.norm=frosen"], "frozen"),
         (["training.stages.main=null"], "no stage 'main'; the stages are: pretrain"),
         (["training.precision=fp8"], "precision"),
+        (["training.precision=tf32", "training.device=cpu"], "needs a CUDA GPU"),
         (["training.validation.every=5"], "needs dataset and root"),
         (["training.stages.main.iterations=0"], "at least 1"),
     ],
