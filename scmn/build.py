@@ -64,7 +64,8 @@ def build_model(
         network = entry.network(**settings)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"model '{name}' with {settings}: {error}") from error
-    network.description = ModelDescription(name, settings)
+    # With the defaults: files of this network must not change with them.
+    network.description = ModelDescription(name, {**entry.setting_defaults, **settings})
     network.memory_defaults = entry.memory_defaults
     if file is not None:
         load_weights(network, file)
@@ -76,14 +77,15 @@ def build_model(
 
 
 def _check_settings(name: str, settings: dict[str, Any]) -> None:
-    known = MODELS[name].setting_names
+    known = MODELS[name].setting_defaults
     for setting, value in settings.items():
         if setting not in known:
             raise InputError(
                 f"model '{name}' has no setting '{setting}'{nearest_name(setting, known)}; "
                 f"it has: {', '.join(known)}"
             )
-        if setting.endswith("_dim") and (not isinstance(value, int) or value < 1):
+        is_width = setting.endswith("_dim") and value != known[setting]
+        if is_width and (not isinstance(value, int) or value < 1):
             raise InputError(f"model '{name}': {setting} must be a whole number, not {value!r}")
         if setting.endswith("backbone") and value not in BACKBONES:
             raise InputError(

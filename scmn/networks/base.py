@@ -30,7 +30,8 @@ class QueryFeatures:
     key: Tensor
     """(B, Ck, h, w)."""
     value: Tensor
-    """(B, Cv, h, w)."""
+    """(B, C, h, w), what is joined with every object's readout: of Cv channels, or the key again
+    (SCMN with ``read_concat="key"``)."""
     stride16: Tensor
     stride8: Tensor
     stride4: Tensor

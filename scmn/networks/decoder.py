@@ -1,13 +1,15 @@
-"""Residual block, refine block with query skips, and the decoder that they form.
+"""The decoder and its stages, each of which upsamples by 2 and takes a skip of the query.
 
-Sources: STM (Oh et al., ICCV 2019, 3.4) and STCN (Cheng et al., NeurIPS 2021, 3.1), whose decoders
-differ only in widths, in a residual block on each skip (STM), and in one or two output channels.
+Sources: STM (Oh et al., ICCV 2019, 3.4) and STCN (Cheng et al., NeurIPS 2021, 3.1), whose stages
+add the skip and differ only in widths and in a residual block on each skip (STM); BASNet (Qin et
+al., CVPR 2019, 3.2), whose stages concatenate it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ FINEST_STRIDE = 4
 INITIAL_PROBABILITY = 0.1
 """Probability that an untrained decoder gives an object. Starting from 0.5, training would first
 learn that most pixels are background, and overshoot (Lin et al., "Focal Loss", ICCV 2017, 3.3)."""
+
+DecoderKind = Literal["stm", "stcn", "basnet"]
 
 
 def bilinear_upsampling(factor: int) -> nn.Upsample:
@@ -86,12 +90,51 @@ class RefineBlock(nn.Module):
         return self.residual(x)
 
 
+class ConcatenationBlock(nn.Module):
+    """Upsample by 2, concatenate the query's skip, three 3x3 convolutions + ReLU.
+
+    Source: a decoder stage of BASNet (Qin et al., CVPR 2019, 3.2), whose last convolution changes
+    the width, without batch norm, for which there would be no pretrained statistics to freeze. The
+    first convolution is the sum of one of the map and one of the skip, so that :meth:`skip` is
+    computed once per frame for all objects.
+    """
+
+    def __init__(self, skip_channels: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.skip_projection = nn.Conv2d(skip_channels, in_channels, kernel_size=3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, in_channels, kernel_size=3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(in_channels, in_channels, kernel_size=3, padding=1)
+        self.conv3 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.upsample = bilinear_upsampling(2)
+        keep_variance(self.conv1, self.conv2, self.conv3)
+
+    def skip(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) query features -> (B, in_channels, H, W), shared by all objects."""
+        return self.skip_projection(features)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """``x`` (B * N, in, H/2, W/2) and ``skip`` (B, in, H, W) -> (B * N, out, H, W)."""
+        x = self.conv1(self.upsample(x))
+        x.unflatten(0, (skip.shape[0], -1)).add_(skip.unsqueeze(1))
+        x = functional.relu_(self.conv2(functional.relu_(x)))
+        return functional.relu_(self.conv3(x))
+
+
 @dataclass(frozen=True)
 class Skips:
     """The decoder's skip maps of the query, shared by all objects; the number is the stride."""
 
     stride8: Tensor
     stride4: Tensor
+
+
+class Decoded(NamedTuple):
+    """The decoder's output for each object."""
+
+    logits: Tensor
+    """(B * N, 1 or 2, H, W)."""
+    features: Tensor
+    """The last feature map, from which the logits are predicted, (B * N, C, H/4, W/4)."""
 
 
 class Decoder(nn.Module):
@@ -103,7 +146,7 @@ class Decoder(nn.Module):
         channels: tuple[int, int, int],
         skip_channels: tuple[int, int],
         *,
-        residual_skips: bool,
+        kind: DecoderKind,
         logits: int,
     ) -> None:
         """
@@ -111,15 +154,24 @@ class Decoder(nn.Module):
             in_channels: channels of the embedding.
             channels: widths at strides 16, 8 and 4.
             skip_channels: channels of the query's features at strides 8 and 4.
-            residual_skips: whether each skip passes a residual block (STM).
+            kind: what its stages are: refine blocks, whose skips pass a residual block ("stm") or
+                not ("stcn"), or concatenation blocks of the embedding itself ("basnet").
             logits: output channels per object: 2 (background, object) or 1.
         """
         super().__init__()
         skip8, skip4 = skip_channels
         self.channels = channels
-        self.residual = ResidualBlock(in_channels, channels[0])
-        self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual_skips)
-        self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual_skips)
+        self.residual: nn.Module = nn.Identity()
+        self.refine8: RefineBlock | ConcatenationBlock
+        self.refine4: RefineBlock | ConcatenationBlock
+        if kind == "basnet":
+            self.refine8 = ConcatenationBlock(skip8, in_channels, channels[1])
+            self.refine4 = ConcatenationBlock(skip4, channels[1], channels[2])
+        else:
+            residual = kind == "stm"
+            self.residual = ResidualBlock(in_channels, channels[0])
+            self.refine8 = RefineBlock(skip8, channels[0], channels[1], residual_skip=residual)
+            self.refine4 = RefineBlock(skip4, channels[1], channels[2], residual_skip=residual)
         self.predict = nn.Conv2d(channels[2], logits, kernel_size=3, padding=1)
         self.upsample = bilinear_upsampling(FINEST_STRIDE)
         keep_variance(self.refine8.skip_projection, self.refine4.skip_projection)
@@ -133,10 +185,9 @@ class Decoder(nn.Module):
         """Compute the skips from the query's features at strides 8 and 4."""
         return Skips(self.refine8.skip(stride8), self.refine4.skip(stride4))
 
-    def forward(self, embedding: Tensor, skips: Skips) -> Tensor:
-        """``embedding`` (B * N, C, h, w) -> logits (B * N, 1 or 2, H, W)."""
+    def forward(self, embedding: Tensor, skips: Skips) -> Decoded:
+        """``embedding``: (B * N, C, h, w)."""
         x = self.residual(embedding)
         x = self.refine8(x, skips.stride8)
-        x = self.refine4(x, skips.stride4)
-        logits: Tensor = self.upsample(self.predict(functional.relu(x)).float())
-        return logits
+        features = functional.relu(self.refine4(x, skips.stride4))
+        return Decoded(self.upsample(self.predict(features).float()), features)

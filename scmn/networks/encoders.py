@@ -33,12 +33,17 @@ class MemoryEncoder(nn.Module):
     computed once for all objects.
     """
 
-    def __init__(self, backbone: str) -> None:
+    def __init__(self, backbone: str, *, other_masks: bool = True) -> None:
+        """
+        Args:
+            backbone: a name of ``backbones.BACKBONES``.
+            other_masks: whether an object's features depend on the other objects' mask.
+        """
         super().__init__()
         self.trunk = build_trunk(backbone)
         self.channels = self.trunk.channels
         self.object_stem = self._mask_stem()
-        self.others_stem = self._mask_stem()
+        self.others_stem = self._mask_stem() if other_masks else None
 
     def _mask_stem(self) -> nn.Conv2d:
         first = self.trunk.first_convolution
@@ -76,8 +81,9 @@ class MemoryEncoder(nn.Module):
 
         One-channel maps would not keep the channels-last layout.
         """
-        stem = self.object_stem
-        weight = torch.cat([stem.weight, self.others_stem.weight], dim=1)
+        stem, others = self.object_stem, self.others_stem
+        of_others = torch.zeros_like(stem.weight) if others is None else others.weight
+        weight = torch.cat([stem.weight, of_others], dim=1)
         return functional.conv2d(masks, weight, stride=stem.stride, padding=stem.padding)
 
 
@@ -91,12 +97,19 @@ def value_projection(channels: int, value_dim: int) -> nn.Conv2d:
 class KeyValueProjection(nn.Module):
     """Two 3x3 convolutions: a small key for addressing, a larger value for content."""
 
-    def __init__(self, channels: int, key_dim: int, value_dim: int) -> None:
+    def __init__(self, channels: int, key_dim: int, value_dim: int | None) -> None:
+        """
+        Args:
+            channels: channels of the features.
+            key_dim: channels of the key.
+            value_dim: channels of the value (None: the key is the value as well).
+        """
         super().__init__()
         self.key = nn.Conv2d(channels, key_dim, kernel_size=3, padding=1)
-        self.value = value_projection(channels, value_dim)
+        self.value = None if value_dim is None else value_projection(channels, value_dim)
         spread_keys(self.key)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> key (B, Ck, h, w), value (B, Cv, h, w)."""
-        return self.key(features), self.value(features)
+        key = self.key(features)
+        return key, key if self.value is None else self.value(features)

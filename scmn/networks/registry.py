@@ -23,10 +23,10 @@ class ModelEntry:
     """Differences from the network's published memory policy."""
 
     @property
-    def setting_names(self) -> tuple[str, ...]:
-        """Names of the network constructor's arguments."""
+    def setting_defaults(self) -> dict[str, Any]:
+        """The network constructor's arguments with their defaults."""
         parameters = inspect.signature(self.network.__init__).parameters
-        return tuple(name for name in parameters if name != "self")
+        return {name: given.default for name, given in parameters.items() if name != "self"}
 
     @property
     def memory_defaults(self) -> dict[str, int | bool | None]:
@@ -34,8 +34,18 @@ class ModelEntry:
         return {**self.network.memory_defaults, **self.memory}
 
 
+# Where the small networks differ from the description; what their weights were trained with.
+_OWN_CHOICES = {
+    "read_concat": "value",
+    "decoder": "stm",
+    "refinement_input": "logits",
+    "constraint_embedding": "direction",
+    "memory_key": "frame",
+    "similarity": "l2",
+}
+
 MODELS: dict[str, ModelEntry] = {
-    "scmn": ModelEntry(SCMN),
+    "scmn": ModelEntry(SCMN),  # as described
     # For a laptop; trained from ImageNet weights.
     "scmn_small": ModelEntry(
         SCMN,
@@ -46,8 +56,7 @@ MODELS: dict[str, ModelEntry] = {
             "hidden_dim": 96,
             "decoder_dim": 48,
             "refinement_dim": 4,
-            "memory_key": "frame",
-            "similarity": "l2",
+            **_OWN_CHOICES,
         },
         # Chosen on the sequences held out of training. Encoding every second frame instead of each
         # one costs no accuracy and a fifth less time.
@@ -62,8 +71,7 @@ MODELS: dict[str, ModelEntry] = {
             "value_dim": 128,
             "hidden_dim": 64,
             "refinement_dim": 4,
-            "memory_key": "frame",
-            "similarity": "l2",
+            **_OWN_CHOICES,
         },
         memory={"max_frames": 2},
     ),

@@ -1,24 +1,26 @@
 """SCMN: Spatial Constrained Memory Network.
 
 Source: "Spatial Constrained Memory Network for Semi-supervised Video Object Segmentation", first
-place of the DAVIS Challenge 2020, semi-supervised track. No code was published.
+place of the DAVIS Challenge 2020, semi-supervised track. No code was published; docs/scmn.md goes
+through the description sentence by sentence.
 
-SCMN is STM with ResNeSt-50 encoders and three parts between the memory read and the masks::
+SCMN is STM with ResNeSt-50 encoders, another decoder and three parts between the memory read and
+the masks::
 
     frame ──> query encoder ──> key ──> memory read <── keys, values <── memory encoder
-                    │ value                  │                          (frame, mask, other masks)
-                    └───────> [readout, query value]
+                                 │           │                          (frame, mask, other masks)
+                                 └──> [readout, query key]
                                              │
                                   segmentation head (ASPP)
                                              │ current embedding
       previous mask ──> spatial constraint ──┤ prior
                                              │ gated embedding
-                    query skips ──> decoder ─┤ logits of each object ──> soft aggregation (1)
-                                             │
+                    query skips ──> decoder ─┤ features, logits of each object
+                                             │                └──> soft aggregation (1)
                                         refinement ──> logits ──> soft aggregation (2)
 
-(2) is the prediction; training supervises (1) as well. Each part is a switch: without the three and
-with ResNet-50 trunks, SCMN is STM, weight for weight.
+(2) is the prediction; training supervises (1) as well. Everything is a switch whose default is as
+described: with all of them at STM's setting and ResNet-50 trunks, SCMN is STM, weight for weight.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
-from scmn.networks.spatial_constraint import SpatialConstraint
+from scmn.networks.spatial_constraint import ConstraintEmbedding, SpatialConstraint
 from scmn.networks.stm import LOGITS, STM
 
 
@@ -64,7 +66,11 @@ class SCMN(MemoryNetwork):
         head: bool = True,
         spatial_constraint: bool = True,
         refinement: bool = True,
-        read_concat: Literal["value", "key"] = "value",
+        read_concat: Literal["key", "value"] = "key",
+        decoder: Literal["basnet", "stm"] = "basnet",
+        refinement_input: Literal["features", "logits"] = "features",
+        constraint_embedding: ConstraintEmbedding = "raw",
+        other_masks: bool = True,
         memory_key: Literal["object", "frame"] = "object",
         similarity: Similarity = "dot",
     ) -> None:
@@ -79,8 +85,14 @@ class SCMN(MemoryNetwork):
             head: use the ASPP segmentation head instead of STM's single convolution.
             spatial_constraint: gate the embedding by the previous mask.
             refinement: refine the logits at full resolution.
-            read_concat: the query map that is concatenated with the readout: its value, as in
-                STM's paper and code, or its key, as in one description of SCMN.
+            read_concat: the query map that is concatenated with the readout: its key, or its
+                value, as in STM.
+            decoder: stages that concatenate the query's skips ("basnet") or add them ("stm").
+            refinement_input: the decoder's last feature map together with its logits, or the
+                logits alone.
+            constraint_embedding: whether the spatial constraint sees the embedding as it is or its
+                direction (:class:`~scmn.networks.spatial_constraint.SpatialConstraint`).
+            other_masks: the memory encoder also sees the mask of all other objects, as in STM.
             memory_key: "object": the memory encoder computes a key for each object, as in STM.
                 "frame": the frame's own query key, shared by all objects, as in STCN. With
                 "object" the two encoders must first learn to agree on keys, which ImageNet weights
@@ -88,10 +100,13 @@ class SCMN(MemoryNetwork):
             similarity: similarity of keys, "dot" (STM) or "l2" (STCN).
 
         Raises:
-            ValueError: an unknown ``read_concat``, ``memory_key`` or ``similarity``.
+            ValueError: an unknown value of a switch.
         """
         for name, value, known in (
-            ("read_concat", read_concat, ("value", "key")),
+            ("read_concat", read_concat, ("key", "value")),
+            ("decoder", decoder, ("basnet", "stm")),
+            ("refinement_input", refinement_input, ("features", "logits")),
+            ("constraint_embedding", constraint_embedding, ("raw", "direction")),
             ("memory_key", memory_key, ("object", "frame")),
             ("similarity", similarity, ("dot", "l2")),
         ):
@@ -102,21 +117,21 @@ class SCMN(MemoryNetwork):
         self.value_dim = value_dim
         self.similarity = similarity
         self.shared_key = memory_key == "frame"
-        self.read_concat = read_concat
         self.uses_previous_masks = spatial_constraint
-        self.memory_encoder = MemoryEncoder(backbone)
+        self.memory_encoder = MemoryEncoder(backbone, other_masks=other_masks)
         self.query_encoder = QueryEncoder(backbone)
         # Both encoders start with the same weights, as in STM.
         self.memory_encoder.trunk.load_state_dict(self.query_encoder.trunk.state_dict())
         stride4, stride8, stride16 = self.query_encoder.channels
-        self.query_projection = KeyValueProjection(stride16, key_dim, value_dim)
+        query_value_dim = value_dim if read_concat == "value" else None
+        self.query_projection = KeyValueProjection(stride16, key_dim, query_value_dim)
         self.memory_projection: nn.Module
         if self.shared_key:
             self.memory_projection = value_projection(stride16, value_dim)
         else:
             self.memory_projection = KeyValueProjection(stride16, key_dim, value_dim)
             self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
-        joined_dim = value_dim + (value_dim if read_concat == "value" else key_dim)
+        joined_dim = value_dim + (query_value_dim or key_dim)
         self.head: nn.Module
         if head:
             self.head = SegmentationHead(joined_dim, hidden_dim)
@@ -128,11 +143,16 @@ class SCMN(MemoryNetwork):
             hidden_dim,
             (hidden_dim, decoder_dim, decoder_dim),
             (stride8, stride4),
-            residual_skips=True,
+            kind=decoder,
             logits=LOGITS,
         )
-        self.spatial_constraint = SpatialConstraint(hidden_dim) if spatial_constraint else None
-        self.refinement = Refinement(refinement_dim, logits=LOGITS) if refinement else None
+        self.spatial_constraint: SpatialConstraint | None = None
+        if spatial_constraint:
+            self.spatial_constraint = SpatialConstraint(hidden_dim, embedding=constraint_embedding)
+        self.refinement: Refinement | None = None
+        if refinement:
+            features = decoder_dim if refinement_input == "features" else None
+            self.refinement = Refinement(refinement_dim, logits=LOGITS, features=features)
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         features = self.query_encoder(image)
@@ -158,14 +178,13 @@ class SCMN(MemoryNetwork):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        query_map = query.value if self.read_concat == "value" else query.key
-        embedding = self.head(join_query(readout, query_map))
+        embedding = self.head(join_query(readout, query.value))
         prior = None
         if self.spatial_constraint is not None and previous_masks is not None:
             previous = functional.avg_pool2d(previous_masks.flatten(0, 1).unsqueeze(1), STRIDE)
             embedding, prior = self.spatial_constraint(embedding, previous)
-        coarse = self.decoder(embedding, skips)
-        refined = coarse if self.refinement is None else self.refinement(coarse)
+        coarse, features = self.decoder(embedding, skips)
+        refined = coarse if self.refinement is None else self.refinement(coarse, features)
         shape = readout.shape[:2]
         return ObjectMaps(
             refined.unflatten(0, shape),

@@ -6,36 +6,48 @@ Source: SCMN, spatial constraint module (DAVIS Challenge 2020, semi-supervised t
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+ConstraintEmbedding = Literal["raw", "direction"]
+
 PREVIOUS_MASK = 0
 """Input channel of the previous mask."""
 FAR_PRIOR = 0.9
-"""Value of the untrained prior far from the previous mask: nearly open. The masks are poor early in
-training, and gating by them would hide the objects; where to close is learned from look-alikes."""
+"""Value of the untrained prior far from the previous mask ("direction"): nearly open. The masks are
+poor early in training, and gating by them would hide the objects; where to close is learned from
+look-alikes."""
 MASK_WEIGHT = 1.0
-"""Initial weight of every tap of the previous mask. At a random weight of about 0.02 the mask would
-barely affect the prior."""
+"""Initial weight of every tap of the previous mask ("direction"). At a random weight of about 0.02
+the mask would barely affect the prior."""
 
 
 class SpatialConstraint(nn.Module):
     """Previous mask + current embedding -> sigmoid prior -> gated embedding.
 
-    Appearance alone cannot tell an object from its look-alikes; its last position can. The prior
-    sees only the embedding's direction: the magnitude grows during training until it saturates the
-    sigmoid, where the mask no longer has any effect.
+    Appearance alone cannot tell an object from its look-alikes; its last position can.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, embedding: ConstraintEmbedding) -> None:
+        """
+        Args:
+            channels: of the embedding.
+            embedding: what the prior sees: "raw", the embedding as it is. Its magnitude grows
+                during training, and may saturate the sigmoid, where the mask no longer has any
+                effect. "direction": the embedding normalised to length 1 at each position, with
+                initial weights that make the prior nearly open and let it follow the mask.
+        """
         super().__init__()
+        self.normalized = embedding == "direction"
         self.convolution = nn.Conv2d(channels + 1, 1, kernel_size=3, padding=1)
-        assert self.convolution.bias is not None
-        with torch.no_grad():
-            self.convolution.bias.fill_(math.log(FAR_PRIOR / (1 - FAR_PRIOR)))
-            self.convolution.weight[:, PREVIOUS_MASK] = MASK_WEIGHT
+        if self.normalized:
+            assert self.convolution.bias is not None
+            with torch.no_grad():
+                self.convolution.bias.fill_(math.log(FAR_PRIOR / (1 - FAR_PRIOR)))
+                self.convolution.weight[:, PREVIOUS_MASK] = MASK_WEIGHT
 
     def forward(self, embedding: Tensor, previous_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Gate the embedding.
@@ -48,7 +60,7 @@ class SpatialConstraint(nn.Module):
         Returns:
             The gated embedding (B * N, C, h, w) and the spatial prior (B * N, 1, h, w) in [0, 1].
         """
-        direction = functional.normalize(embedding, dim=1)
-        joined = torch.cat([previous_mask.to(embedding.dtype), direction], dim=1)
+        seen = functional.normalize(embedding, dim=1) if self.normalized else embedding
+        joined = torch.cat([previous_mask.to(embedding.dtype), seen], dim=1)
         prior = torch.sigmoid(self.convolution(joined))
         return embedding * prior, prior

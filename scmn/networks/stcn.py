@@ -70,7 +70,7 @@ class STCN(MemoryNetwork):
             2 * value_dim,
             (2 * hidden_dim, hidden_dim, hidden_dim),
             (stride8, stride4),
-            residual_skips=False,
+            kind="stcn",
             logits=1,
         )
 
@@ -102,7 +102,7 @@ class STCN(MemoryNetwork):
         readout: Tensor,
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
-        logits = self.decoder(join_query(readout, query.value), skips)
+        logits = self.decoder(join_query(readout, query.value), skips).logits
         return ObjectMaps(logits.unflatten(0, readout.shape[:2]))
 
 

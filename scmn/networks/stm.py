@@ -75,7 +75,7 @@ class STM(MemoryNetwork):
             hidden_dim,
             (hidden_dim, decoder_dim, decoder_dim),
             (stride8, stride4),
-            residual_skips=True,
+            kind="stm",
             logits=LOGITS,
         )
 
@@ -99,5 +99,5 @@ class STM(MemoryNetwork):
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
         embedding = self.head(join_query(readout, query.value))
-        logits = self.decoder(embedding, skips)
+        logits = self.decoder(embedding, skips).logits
         return ObjectMaps(logits.unflatten(0, readout.shape[:2]))

@@ -22,7 +22,7 @@ from scmn.config import Config, parse_config
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.training.resuming import changes
-from scmn.weights.files import WeightsFile, load_tensors_only, load_weights
+from scmn.weights.files import WeightsFile, load_tensors_only, load_weights, read_description
 
 FORMAT = "scmn-checkpoint"
 
@@ -145,7 +145,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         return Checkpoint(
             model=content["model"],
-            description=ModelDescription(**content["description"]),
+            description=read_description(content["description"], path),
             optimizer=content["optimizer"],
             iteration=content["iteration"],
             stage=content["stage"],

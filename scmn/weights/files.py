@@ -23,12 +23,20 @@ from torch import Tensor
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
+from scmn.networks.registry import MODELS
 from scmn.weights.published import convert_published, published_network
 
 DEFAULT_WEIGHTS = "default"
 """What users give in place of a file for the weights that are bundled with the package."""
 DEFAULT_MODEL = "scmn_small"
 """The model that is used when the user names none."""
+FORMER_SETTINGS: Mapping[str, Any] = {
+    "read_concat": "value",
+    "decoder": "stm",
+    "refinement_input": "logits",
+    "constraint_embedding": "direction",
+}
+"""What files that do not record these settings were written with."""
 NAMES_SHOWN = 3
 """Number of tensors that an error names; the rest is counted."""
 
@@ -70,7 +78,7 @@ def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsF
     description = None
     if isinstance(content.get("model"), Mapping):
         if "description" in content:
-            description = _description(path, content["description"])
+            description = read_description(content["description"], path)
         average = content.get("ema")
         if isinstance(average, Mapping) and isinstance(average.get("weights"), Mapping):
             content = average["weights"]
@@ -82,7 +90,7 @@ def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsF
         raise InputError(f"{path} is not a file of weights: expected a state dict of tensors")
     network = published_network(content)
     if network is None:
-        return WeightsFile(path, dict(content), description)
+        return WeightsFile(path, _used(content, description), description)
     return WeightsFile(
         path, convert_published(content, network), ModelDescription(network, settings={})
     )
@@ -158,7 +166,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
         description = json.loads(metadata["description"])
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: its metadata 'description' is not JSON: {error}") from error
-    return WeightsFile(path, state, _description(path, description))
+    described = read_description(description, path)
+    return WeightsFile(path, _used(state, described), described)
 
 
 def load_tensors_only(path: Path) -> dict[str, Any]:
@@ -181,10 +190,27 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
     return content
 
 
-def _description(path: Path, content: Any) -> ModelDescription:
+def read_description(content: Any, path: Path) -> ModelDescription:
+    """Read the description in a file, of this or an earlier version.
+
+    Raises InputError, naming the ``path`` of the file, if it is not one.
+    """
     if not isinstance(content, Mapping) or not {"name", "settings"} <= set(content):
         raise InputError(f"{path}: its description lacks 'name' and 'settings'")
-    return ModelDescription(str(content["name"]), dict(content["settings"]))
+    name = str(content["name"])
+    known = MODELS[name].setting_defaults if name in MODELS else {}
+    former = {key: value for key, value in FORMER_SETTINGS.items() if key in known}
+    return ModelDescription(name, {**former, **content["settings"]})
+
+
+def _used(state: Mapping[str, Tensor], description: ModelDescription | None) -> dict[str, Tensor]:
+    """Leave out a projection that earlier versions held even where nothing used it."""
+    unused = description is not None and description.settings.get("read_concat") == "key"
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if not (unused and name.startswith("query_projection.value."))
+    }
 
 
 def _first(names: list[str]) -> str:

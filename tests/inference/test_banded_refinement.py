@@ -43,16 +43,24 @@ def test_banded_exit_equals_the_whole_map(
 
 
 @torch.no_grad()
-def test_banded_refinement_equals_the_refinement() -> None:
+@pytest.mark.parametrize("lines", [2, 12, 100])
+@pytest.mark.parametrize("features", [None, 6])
+def test_banded_refinement_equals_the_refinement(
+    features: int | None, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinement, "BAND_BYTES", 1)
+    monkeypatch.setattr(refinement, "MIN_LINES", lines)
     torch.manual_seed(0)
-    plain = Refinement(4, logits=2)
-    logits = torch.randn(2, 2, 32, 48)
+    plain = Refinement(4, logits=2, features=features)
+    logits, maps = torch.randn(2, 2, 32, 48), torch.randn(2, 6, 8, 12)
     banded = BandedRefinement(plain)
-    torch.testing.assert_close(banded(logits), plain(logits), atol=1e-4, rtol=1e-4)
-    assert banded.entry.weight.shape == (4, 2, 5, 5)
+    torch.testing.assert_close(banded(logits, maps), plain(logits, maps), atol=1e-4, rtol=1e-4)
+    if features is None:
+        assert banded.entry.weight.shape == (4, 2, 5, 5)
 
 
-def test_segmenter_on_the_cpu_uses_the_banded_refinement() -> None:
-    network = build_small("scmn")
+@pytest.mark.parametrize("refinement_input", ["features", "logits"])
+def test_segmenter_on_the_cpu_uses_the_banded_refinement(refinement_input: str) -> None:
+    network = build_small("scmn", refinement_input=refinement_input)
     assert isinstance(VideoSegmenter(network).model.refinement, BandedRefinement)
     assert isinstance(network.refinement, Refinement)

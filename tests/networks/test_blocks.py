@@ -11,11 +11,18 @@ from torch import Tensor, nn
 
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build_trunk
-from scmn.networks.decoder import Decoder, RefineBlock, ResidualBlock
+from scmn.networks.decoder import (
+    ConcatenationBlock,
+    Decoder,
+    DecoderKind,
+    RefineBlock,
+    ResidualBlock,
+    bilinear_upsampling,
+)
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
-from scmn.networks.spatial_constraint import SpatialConstraint
+from scmn.networks.spatial_constraint import ConstraintEmbedding, SpatialConstraint
 from scmn.networks.split_attention import SplitAttention
 from scmn.networks.stcn import FeatureFusion
 
@@ -95,9 +102,10 @@ def test_segmentation_head_has_dilations_2_4_8() -> None:
     assert head(torch.rand(2, 12, 5, 7)).shape == (2, 6, 5, 7)
 
 
-def test_spatial_constraint_gates_by_its_prior() -> None:
+@pytest.mark.parametrize("seen", ["raw", "direction"])
+def test_spatial_constraint_gates_by_its_prior(seen: ConstraintEmbedding) -> None:
     torch.manual_seed(0)
-    module = SpatialConstraint(6)
+    module = SpatialConstraint(6, embedding=seen)
     embedding, previous = torch.randn(2, 6, 4, 5), torch.rand(2, 1, 4, 5)
     gated, prior = module(embedding, previous)
     assert prior.shape == (2, 1, 4, 5)
@@ -110,12 +118,24 @@ def test_spatial_constraint_gates_by_its_prior() -> None:
 @pytest.mark.parametrize("magnitude", [0.01, 1.0, 1000.0])
 def test_spatial_prior_follows_the_mask_at_any_magnitude_of_the_embedding(magnitude: float) -> None:
     torch.manual_seed(0)
-    module = SpatialConstraint(64)
+    module = SpatialConstraint(64, embedding="direction")
     mask = torch.zeros(1, 1, 12, 12)
     mask[..., 3:7, 3:7] = 1
     _, prior = module(magnitude * torch.randn(1, 64, 12, 12), mask)
     assert bool((prior[mask > 0] > 0.97).all())
     assert 0.85 < prior[..., 8:, 8:].mean().item() < 0.95
+
+
+def test_raw_spatial_constraint_is_the_described_convolution() -> None:
+    torch.manual_seed(0)
+    module = SpatialConstraint(6, embedding="raw")
+    embedding, previous = 5 * torch.randn(2, 6, 4, 5), torch.rand(2, 1, 4, 5)
+    joined = torch.cat([previous, embedding], dim=1)
+    expected = nn.functional.conv2d(
+        joined, module.convolution.weight, module.convolution.bias, padding=1
+    )
+    assert module.convolution.kernel_size == (3, 3)
+    torch.testing.assert_close(module(embedding, previous)[1], expected.sigmoid())
 
 
 def test_residual_block_with_zero_weights_is_its_shortcut() -> None:
@@ -140,22 +160,44 @@ def test_refine_block_shares_the_skip_over_objects(residual_skip: bool) -> None:
             torch.testing.assert_close(refined[3 * clip + n][None], alone, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("logits", [1, 2])
-def test_decoder_reaches_full_resolution(logits: int) -> None:
-    decoder = Decoder(8, (8, 6, 4), (10, 5), residual_skips=True, logits=logits)
+def test_concatenation_block_convolves_the_map_and_the_skip_of_every_object() -> None:
+    torch.manual_seed(0)
+    block = ConcatenationBlock(6, 4, 3)
+    x, features = torch.randn(2 * 3, 4, 4, 5), torch.randn(2, 6, 8, 10)
+    first = nn.Conv2d(4 + 6, 4, kernel_size=3, padding=1)
+    weights = (block.conv1.weight, block.skip_projection.weight)
+    first.load_state_dict(
+        {"weight": torch.cat(weights, dim=1), "bias": block.skip_projection.bias.data}
+    )
+    joined = torch.cat([bilinear_upsampling(2)(x), features.repeat_interleave(3, dim=0)], dim=1)
+    expected = joined
+    for convolution in (first, block.conv2, block.conv3):
+        expected = convolution(expected).relu()
+    assert expected.shape == (6, 3, 8, 10)
+    torch.testing.assert_close(block(x, block.skip(features)), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "logits"), [("stm", 2), ("stcn", 1), ("basnet", 2)])
+def test_decoder_reaches_full_resolution(kind: DecoderKind, logits: int) -> None:
+    decoder = Decoder(8, (8, 6, 4), (10, 5), kind=kind, logits=logits)
     skips = decoder.skips(torch.rand(1, 10, 4, 6), torch.rand(1, 5, 8, 12))
-    assert decoder(torch.rand(3, 8, 2, 3), skips).shape == (3, logits, 32, 48)
+    decoded = decoder(torch.rand(3, 8, 2, 3), skips)
+    assert decoded.logits.shape == (3, logits, 32, 48)
+    assert decoded.features.shape == (3, 4, 8, 12)
+    predicted = decoder.upsample(decoder.predict(decoded.features))
+    torch.testing.assert_close(decoded.logits, predicted)
 
 
-def test_refinement_adds_to_its_input() -> None:
-    module = Refinement(4, logits=2)
-    logits = torch.randn(3, 2, 32, 48)
-    assert module(logits).shape == logits.shape
-    assert not torch.allclose(module(logits), logits)
+@pytest.mark.parametrize("features", [None, 6])
+def test_refinement_adds_to_the_logits(features: int | None) -> None:
+    module = Refinement(4, logits=2, features=features)
+    logits, maps = torch.randn(3, 2, 32, 48), torch.randn(3, 6, 8, 12)
+    assert module(logits, maps).shape == logits.shape
+    assert not torch.allclose(module(logits, maps), logits)
     nn.init.zeros_(module.exit.weight)
     assert module.exit.bias is not None
     nn.init.zeros_(module.exit.bias)
-    torch.testing.assert_close(module(logits), logits)
+    torch.testing.assert_close(module(logits, maps), logits)
 
 
 def test_feature_fusion_repeats_the_image_for_its_objects() -> None:

@@ -32,6 +32,11 @@ def test_bundled_weights_tell_two_synthetic_objects_apart() -> None:
     assert np.mean(scores) > 0.7
 
 
+def test_bundled_weights_keep_the_choices_they_were_trained_with() -> None:
+    description = build_model("scmn_small", weights="default").description
+    assert description == build_model("scmn_small").description
+
+
 def test_bundled_weights_are_small_and_name_their_model() -> None:
     assert read_weights("default").path.stat().st_size < LARGEST_BYTES
     with pytest.raises(InputError, match="no weights of 'stm' are bundled, only of scmn"):

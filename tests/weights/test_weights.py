@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from scmn import InputError, build_model, save_weights
 from scmn.networks.base import MemoryNetwork
+from scmn.networks.registry import MODELS
+from scmn.weights.files import FORMER_SETTINGS, read_weights
 from tests.conftest import SMALL, build_small
 
 
@@ -66,6 +68,46 @@ def test_read_weights_of_a_plain_state_dict(tmp_path: Path) -> None:
     model = perturbed("stm")
     torch.save(model.state_dict(), tmp_path / "w.pt")
     assert equal(build_model("stm", weights=tmp_path / "w.pt", **SMALL), model)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_of_earlier_versions_give_the_network_that_wrote_them(
+    suffix: str, tmp_path: Path
+) -> None:
+    model = build_small("scmn", **FORMER_SETTINGS)
+    settings = {**SMALL, "refinement_dim": 8}
+    path = tmp_path / f"w{suffix}"
+    description = {"name": "scmn", "settings": settings}
+    if suffix == ".pt":
+        torch.save({"model": model.state_dict(), "description": description}, path)
+    else:
+        metadata = {"description": json.dumps(description)}
+        save_file(model.state_dict(), path, metadata=metadata)
+    read = build_model("scmn", weights=path)
+    assert equal(read, model)
+    assert read.description == model.description
+
+
+def test_files_of_earlier_versions_may_hold_an_unused_query_value(tmp_path: Path) -> None:
+    model = build_small("scmn")
+    unused = {"query_projection.value.weight": torch.zeros(32, 256, 3, 3)}
+    assert model.description is not None
+    description = {"name": "scmn", "settings": dict(model.description.settings)}
+    path = tmp_path / "w.pt"
+    torch.save({"model": {**model.state_dict(), **unused}, "description": description}, path)
+    assert equal(build_model("scmn", weights=path), model)
+    description["settings"]["read_concat"] = "value"
+    torch.save({"model": {**model.state_dict(), **unused}, "description": description}, path)
+    with pytest.raises(InputError, match=r"lacks query_projection\.value\.bias"):
+        build_model("scmn", weights=path)
+
+
+@pytest.mark.parametrize("name", ["scmn", "scmn_small", "stcn"])
+def test_files_record_every_setting(name: str, tmp_path: Path) -> None:
+    save_weights(build_small(name), tmp_path / "w.safetensors")
+    description = read_weights(tmp_path / "w.safetensors").description
+    assert description is not None
+    assert set(description.settings) == set(MODELS[name].setting_defaults)
 
 
 def test_build_model_switches_override_the_file(tmp_path: Path) -> None:

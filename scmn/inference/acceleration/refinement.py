@@ -7,12 +7,13 @@ which the system clears anew on every frame.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.refinement import JoinedConvolution, Refinement
+from scmn.networks.refinement import FeatureEntry, JoinedConvolution, Refinement
 
 REACH = 3
 """Lines at a border that determine the outermost output line of two 3x3 convolutions in a row."""
@@ -22,11 +23,14 @@ MIN_LINES = 48
 """Fewest lines of a band; with fewer, the lines that neighbouring bands both compute would cost too
 much."""
 MARGIN = 2
-"""Further lines on each side that a band's result depends on, at half and at full resolution."""
+"""Further lines on each side that a band's result depends on, at lower and at full resolution."""
 
 
 class BandedRefinement(nn.Module):
-    """A refinement that merges its first two convolutions and computes its last level in bands."""
+    """A refinement that computes the first and last maps at full resolution in bands.
+
+    Where its only input are the logits, its first two convolutions are merged instead.
+    """
 
     def __init__(self, refinement: Refinement) -> None:
         """
@@ -38,7 +42,11 @@ class BandedRefinement(nn.Module):
         first, *lower = refinement.down
         assert isinstance(first, nn.Sequential)
         assert isinstance(first[0], nn.Conv2d)
-        self.entry = ConvolutionPair(refinement.entry, first[0])
+        self.entry: ConvolutionPair | BandedEntry
+        if refinement.feature_entry is None:
+            self.entry = ConvolutionPair(refinement.entry, first[0])
+        else:
+            self.entry = BandedEntry(refinement.entry, refinement.feature_entry, first[0])
         self.down = nn.ModuleList(lower)
         self.bridge = refinement.bridge
         *up, last = refinement.up
@@ -48,9 +56,10 @@ class BandedRefinement(nn.Module):
         self.max_pool = refinement.max_pool
         self.upsample = refinement.upsample
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """(B * N, logits, H, W), H and W multiples of 16 -> the same shape."""
-        x = functional.relu_(self.entry(logits))
+    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Compute what :meth:`Refinement.forward` computes."""
+        merged = isinstance(self.entry, ConvolutionPair)
+        x = functional.relu_(self.entry(logits) if merged else self.entry(logits, features))
         skips = [x]
         for down in self.down:
             x = down(self.max_pool(x))
@@ -101,6 +110,47 @@ class ConvolutionPair(nn.Module):
         return out
 
 
+class BandedEntry(nn.Module):
+    """The refinement's entries of logits and features and its first convolution, in bands."""
+
+    def __init__(self, entry: nn.Conv2d, feature_entry: FeatureEntry, second: nn.Conv2d) -> None:
+        """
+        Args:
+            entry: 3x3 with padding 1, of the logits.
+            feature_entry: whose output is added to that of ``entry``.
+            second: the same as ``entry``, of the sum.
+        """
+        super().__init__()
+        self.entry = entry
+        self.convolution = feature_entry.convolution
+        self.upsample = feature_entry.upsample
+        self.second = second
+
+    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+        """``logits`` (B, C, H, W) and ``features`` (B, D, H/4, W/4) -> the output of ``second``."""
+        logits = logits.contiguous(memory_format=torch.channels_last)
+        features = self.convolution(features)
+        height, factor = logits.shape[2], logits.shape[2] // features.shape[2]
+        map_bytes = features.nbytes * factor**2
+        return torch.cat(
+            [
+                self._band(logits, features, factor, top, bottom)
+                for top, bottom in _bands(height, map_bytes, multiple=factor)
+            ],
+            dim=2,
+        )
+
+    def _band(self, logits: Tensor, features: Tensor, factor: int, top: int, bottom: int) -> Tensor:
+        """Return the lines from ``top`` up to ``bottom``, both multiples of ``factor``."""
+        first, last = max(0, top - MARGIN), min(logits.shape[2], bottom + MARGIN)
+        first_small = max(0, top // factor - MARGIN)
+        upsampled = self.upsample(features[:, :, first_small : bottom // factor + MARGIN])
+        start = factor * first_small
+        band = self.entry(logits[:, :, first:last])
+        band = self.second(band.add_(upsampled[:, :, first - start : last - start]))
+        return band[:, :, top - first : bottom - first]
+
+
 class BandedExit(nn.Module):
     """The refinement's last upsampling, joined convolution and exit, in bands of lines."""
 
@@ -118,14 +168,8 @@ class BandedExit(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``x`` (B, C, H/2, W/2) and ``skip`` (B, C, H, W) -> the output of ``exit``."""
-        height = skip.shape[2]
-        lines = max(MIN_LINES, BAND_BYTES * height // skip.nbytes)
-        bands = -(-height // lines)
-        borders = [2 * round(x.shape[2] * band / bands) for band in range(bands + 1)]
-        return torch.cat(
-            [self._band(x, skip, top, bottom) for top, bottom in itertools.pairwise(borders)],
-            dim=2,
-        )
+        bands = _bands(skip.shape[2], skip.nbytes, multiple=2)
+        return torch.cat([self._band(x, skip, top, bottom) for top, bottom in bands], dim=2)
 
     def _band(self, x: Tensor, skip: Tensor, top: int, bottom: int) -> Tensor:
         """Return the lines from ``top`` up to ``bottom``, both even."""
@@ -136,6 +180,15 @@ class BandedExit(nn.Module):
         # Inside the map, the outermost lines of both results are wrong: they saw padding.
         band: Tensor = self.exit(self.joined(upsampled, skip[:, :, first:last]))
         return band[:, :, top - first : bottom - first]
+
+
+def _bands(height: int, map_bytes: int, *, multiple: int) -> Iterable[tuple[int, int]]:
+    """Divide a map into bands: first line and the one after the last, multiples of ``multiple``."""
+    lines = max(MIN_LINES, BAND_BYTES * height // map_bytes)
+    bands = -(-height // lines)
+    return itertools.pairwise(
+        multiple * round(height // multiple * band / bands) for band in range(bands + 1)
+    )
 
 
 def use_banded_refinement(network: nn.Module) -> None:
