@@ -11,7 +11,7 @@ from torch import nn
 
 KEY_GAIN = 1.5
 """With this gain a position is most similar to itself among some hundred others at the first
-step."""
+step. STCN's published code has 1."""
 
 
 def keep_variance(*convolutions: nn.Conv2d) -> None:
@@ -22,8 +22,8 @@ def keep_variance(*convolutions: nn.Conv2d) -> None:
             nn.init.zeros_(convolution.bias)
 
 
-def spread_keys(convolution: nn.Conv2d) -> None:
-    """Initialize to orthogonal key directions, as STCN's published code does, but longer keys."""
-    nn.init.orthogonal_(convolution.weight, gain=KEY_GAIN)
+def spread_keys(convolution: nn.Conv2d, *, gain: float = KEY_GAIN) -> None:
+    """Initialize to orthogonal key directions, as STCN's published code does; no bias."""
+    nn.init.orthogonal_(convolution.weight, gain=gain)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)

@@ -18,6 +18,7 @@ from scmn.networks.backbones import IMAGENET_MEAN
 from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
 from scmn.networks.decoder import Decoder, ResidualBlock, Skips, join_query
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
+from scmn.networks.initialization import spread_keys
 from scmn.networks.memory_read import Similarity
 
 REDUCTION = 16
@@ -62,9 +63,12 @@ class STCN(MemoryNetwork):
         self.value_dim = value_dim
         self.query_encoder = QueryEncoder(backbone)
         self.memory_encoder = MemoryEncoder(value_backbone)
+        for stem in ("object_stem", "others_stem"):
+            nn.init.orthogonal_(self.memory_encoder.get_parameter(f"{stem}.weight"))
         stride4, stride8, stride16 = self.query_encoder.channels
         self.fusion = FeatureFusion(self.memory_encoder.channels[2] + stride16, value_dim)
         self.key_projection = nn.Conv2d(stride16, key_dim, kernel_size=3, padding=1)
+        spread_keys(self.key_projection, gain=1.0)
         self.key_compression = nn.Conv2d(stride16, value_dim, kernel_size=3, padding=1)
         self.decoder = Decoder(
             2 * value_dim,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scmn import VideoSegmenter, build_model
+from tests.conftest import build_small
 
 
 def relative_difference(obtained: Tensor, expected: np.ndarray) -> float:
@@ -60,6 +61,17 @@ def test_stages_equal_the_published_code(published_file: tuple[str, Path], golde
     }
     for stage, obtained in stages.items():
         assert relative_difference(obtained, expected[stage]) <= 1e-4, stage
+
+
+def test_stcn_starts_as_published() -> None:
+    model = build_small("stcn")
+    keys = model.key_projection
+    rows = keys.weight.flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)))
+    assert not keys.bias.any()
+    for stem in ("object_stem", "others_stem"):
+        taps = model.get_parameter(f"memory_encoder.{stem}.weight").flatten(1)
+        torch.testing.assert_close(taps.T @ taps, torch.eye(taps.shape[1]), atol=1e-5, rtol=0)
 
 
 @pytest.mark.gpu
