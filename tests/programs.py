@@ -48,7 +48,7 @@ def run_processes(code: str, *, count: int = 2) -> list[str]:
         for rank in range(count)
     ]
     try:
-        printed = [process.communicate(timeout=300)[0] for process in started]
+        printed = [process.communicate(timeout=600)[0] for process in started]
     finally:
         for process in started:
             process.kill()

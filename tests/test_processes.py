@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 
 from scmn import InputError
 from scmn.processes import join_processes
+from tests.programs import run_processes
 
 SHARING = """
 import json, sys
@@ -64,25 +64,7 @@ with join_processes("cpu") as processes:
 
 
 def test_two_processes_exchange_and_claim() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", SHARING],
-            env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    try:
-        seen = [json.loads(process.communicate(timeout=120)[0]) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0]
+    seen = [json.loads(printed) for printed in run_processes(SHARING)]
     assert [s["rank"] for s in seen] == [0, 1]
     assert [s["first"] for s in seen] == [True, False]
     for s in seen:
