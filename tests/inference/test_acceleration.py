@@ -67,6 +67,17 @@ def test_accelerate_keeps_the_output_of_every_backbone(backbone: str) -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in accelerated.modules())
 
 
+@pytest.mark.parametrize("decoder", ["basnet", "stm"])
+@pytest.mark.parametrize("refinement_input", ["features", "logits"])
+def test_accelerate_keeps_the_output_of_every_form_of_scmn(
+    decoder: str, refinement_input: str
+) -> None:
+    switches = {"decoder": decoder, "refinement_input": refinement_input}
+    network = with_statistics(build_small("scmn", backbone="mobilenet_v2", **switches))
+    accelerated = accelerate(network, CPU, None)
+    torch.testing.assert_close(segmented(accelerated), segmented(network), atol=1e-3, rtol=1e-4)
+
+
 def test_accelerate_does_not_change_the_network() -> None:
     network = build_small("scmn").train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
