@@ -45,6 +45,11 @@ class MemoryEncoder(nn.Module):
         self.object_stem = self._mask_stem()
         self.others_stem = self._mask_stem() if other_masks else None
 
+    @property
+    def mask_stems(self) -> list[nn.Conv2d]:
+        """The convolutions of the object's mask and, if it has one, of the other objects' mask."""
+        return [self.object_stem] + ([] if self.others_stem is None else [self.others_stem])
+
     def _mask_stem(self) -> nn.Conv2d:
         first = self.trunk.first_convolution
         return nn.Conv2d(
@@ -81,8 +86,8 @@ class MemoryEncoder(nn.Module):
 
         One-channel maps would not keep the channels-last layout.
         """
-        stem, others = self.object_stem, self.others_stem
-        of_others = torch.zeros_like(stem.weight) if others is None else others.weight
+        stem, *others = self.mask_stems
+        of_others = others[0].weight if others else torch.zeros_like(stem.weight)
         weight = torch.cat([stem.weight, of_others], dim=1)
         return functional.conv2d(masks, weight, stride=stem.stride, padding=stem.padding)
 

@@ -63,8 +63,8 @@ class STCN(MemoryNetwork):
         self.value_dim = value_dim
         self.query_encoder = QueryEncoder(backbone)
         self.memory_encoder = MemoryEncoder(value_backbone)
-        for stem in ("object_stem", "others_stem"):
-            nn.init.orthogonal_(self.memory_encoder.get_parameter(f"{stem}.weight"))
+        for stem in self.memory_encoder.mask_stems:
+            nn.init.orthogonal_(stem.weight)
         stride4, stride8, stride16 = self.query_encoder.channels
         self.fusion = FeatureFusion(self.memory_encoder.channels[2] + stride16, value_dim)
         self.key_projection = nn.Conv2d(stride16, key_dim, kernel_size=3, padding=1)

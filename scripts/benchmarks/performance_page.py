@@ -39,7 +39,8 @@ includes the previous frame.
 Only trained weights show how far the masks agree: those of `scmn_small`, and of networks marked as
 trained (the command names the file). The other networks have random weights, for which the objects'
 probabilities hardly differ and rounding decides: at one pixel in a thousand in float32, at many in
-bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`.
+bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`;
+that of SCMN is of its former choices, which [scmn.md](scmn.md#cost) compares with the described.
 
 ![Time per frame in milliseconds]({picture})
 """

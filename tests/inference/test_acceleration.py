@@ -72,7 +72,7 @@ def test_accelerate_keeps_the_output_of_every_backbone(backbone: str) -> None:
 def test_accelerate_keeps_the_output_of_every_form_of_scmn(
     decoder: str, refinement_input: str
 ) -> None:
-    switches = {"decoder": decoder, "refinement_input": refinement_input}
+    switches = {"decoder": decoder, "refinement_input": refinement_input, "other_masks": False}
     network = with_statistics(build_small("scmn", backbone="mobilenet_v2", **switches))
     accelerated = accelerate(network, CPU, None)
     torch.testing.assert_close(segmented(accelerated), segmented(network), atol=1e-3, rtol=1e-4)

@@ -69,8 +69,8 @@ def test_stcn_starts_as_published() -> None:
     rows = keys.weight.flatten(1)
     torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)))
     assert not keys.bias.any()
-    for stem in ("object_stem", "others_stem"):
-        taps = model.get_parameter(f"memory_encoder.{stem}.weight").flatten(1)
+    for stem in model.memory_encoder.mask_stems:
+        taps = stem.weight.flatten(1)
         torch.testing.assert_close(taps.T @ taps, torch.eye(taps.shape[1]), atol=1e-5, rtol=0)
 
 

@@ -27,7 +27,7 @@ def fold_norms(network: MemoryNetwork) -> None:
         if trunk is memory_encoder.trunk and first_norm is not None:
             assert first_norm.running_var is not None
             scale = first_norm.weight * torch.rsqrt(first_norm.running_var + first_norm.eps)
-            for stem in (memory_encoder.object_stem, memory_encoder.others_stem):
+            for stem in memory_encoder.mask_stems:
                 stem.weight.mul_(scale.view(-1, 1, 1, 1))
         names = {module: name for name, module in trunk.named_modules()}
         for convolution, norm in norms.items():
