@@ -49,6 +49,13 @@ with join_processes("cpu") as processes:
     network(torch.tensor([[rank + 1.0]])).sum().backward()
     parameter = next(network.parameters())
     seen["weight"], seen["gradient"] = parameter.item(), parameter.grad.item()
+    seen["statistics"] = []
+    for change in (True, False):
+        norm = torch.nn.BatchNorm1d(1).eval()
+        wrapped = processes.wrap(norm, buffers_change=change)
+        norm.running_mean.fill_(rank)
+        wrapped(torch.zeros(2, 1))
+        seen["statistics"].append(norm.running_mean.item())
 print(json.dumps(seen))
 """
 
@@ -81,6 +88,7 @@ def test_two_processes_exchange_and_claim() -> None:
     assert sorted(letters) == list("abcde")
     assert sorted(numbers) == [0, 1, 2]
     assert seen[0]["weight"] == seen[1]["weight"]
+    assert [s["statistics"] for s in seen] == [[0, 0], [0, 1]]
 
 
 def test_a_failing_process_ends_the_others(tmp_path: Path) -> None:

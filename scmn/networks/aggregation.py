@@ -5,6 +5,7 @@ Source: Oh et al., ICCV 2019, supplementary material, "soft aggregation".
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -36,7 +37,8 @@ def soft_aggregation(
     if valid_objects is not None:
         absent = ~valid_objects[:, :, None, None]
         objects = objects.masked_fill(absent, 0)
-    background = torch.prod(1 - objects, dim=1, keepdim=True)
+    # Not torch.prod, whose gradient waits for the device to look for zeros.
+    background = functools.reduce(torch.mul, (1 - objects).split(1, dim=1))
     logits = torch.logit(torch.cat([background, objects], dim=1), eps=EPSILON)
     if valid_objects is not None:
         # Minus infinity, not a large negative number: a target that names an absent object is an

@@ -180,8 +180,8 @@ class IoUSum:
 def training_iou(segmentations: Sequence[Segmentation], targets: Sequence[Tensor]) -> IoUSum:
     """Compare hard predictions with their targets, cheaply enough for every step.
 
-    Every object counts in every frame whose target shows it; ignored pixels do not. The arguments
-    are those of :class:`VideoLoss`.
+    Every object counts in every frame whose target shows it (in others it adds 0 to the total);
+    ignored pixels do not. The arguments are those of :class:`VideoLoss`.
     """
     total = torch.zeros((), device=targets[0].device)
     objects = torch.zeros((), device=targets[0].device)
@@ -192,9 +192,8 @@ def training_iou(segmentations: Sequence[Segmentation], targets: Sequence[Tensor
         target = labels.unsqueeze(1) == numbers[:, None, None]
         ours = (predicted == numbers[:, None, None]) & (labels != IGNORED).unsqueeze(1)
         union = (ours | target).sum(dim=(2, 3))
-        shown = target.any(dim=3).any(dim=2)
-        total += ((ours & target).sum(dim=(2, 3)) / union.clamp(min=1))[shown].sum()
-        objects += shown.sum()
+        total += ((ours & target).sum(dim=(2, 3)) / union.clamp(min=1)).sum()
+        objects += target.any(dim=3).any(dim=2).sum()
     return IoUSum(total, objects)
 
 

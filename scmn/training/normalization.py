@@ -101,6 +101,14 @@ def check_images_per_pass(network: nn.Module, images: int) -> None:
         )
 
 
+def learns_statistics(network: nn.Module) -> bool:
+    """Whether a norm of a network in training mode updates its statistics."""
+    return any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        for module in network.modules()
+    )
+
+
 def _has_untrained_statistics(network: nn.Module) -> bool:
     norms = [module for module in network.modules() if isinstance(module, FrozenBatchNorm2d)]
     return any(

@@ -40,10 +40,14 @@ class Progress:
             self._bar.close()
             self._bar = None
 
-    def step(self, *, loss: float, iou: float, samples_per_second: float) -> None:
+    def step(self) -> None:
         """Move the bar by one step."""
         if self._bar is not None:
             self._bar.update()
+
+    def show(self, *, loss: float, iou: float, samples_per_second: float) -> None:
+        """Show numbers beside the bar."""
+        if self._bar is not None:
             self._bar.set_postfix_str(
                 f"loss {loss:.3f}, IoU {iou:.3f}, {samples_per_second:.1f} samples/s", refresh=False
             )

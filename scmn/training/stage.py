@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scmn.data.clips.batch import ClipBatch
 from scmn.data.clips.loading import ClipLoader
@@ -17,9 +17,10 @@ from scmn.errors import InputError
 from scmn.inference.devices import autocast, float32_products
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
+from scmn.training.finiteness import LossCheck
 from scmn.training.losses import VideoLoss
-from scmn.training.nonfinite import NonFiniteLosses, with_overflow
-from scmn.training.normalization import check_images_per_pass
+from scmn.training.nonfinite import with_overflow
+from scmn.training.normalization import check_images_per_pass, learns_statistics
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 from scmn.training.schedule import check_schedule, learning_rate_factor
 from scmn.training.settings import StageSettings, TrainingSettings
@@ -28,25 +29,15 @@ from scmn.training.unroll import TrainingPass
 
 @dataclass(frozen=True)
 class StepResult:
-    """Result of an optimizer step, averaged over this process's clips."""
+    """Result of an optimizer step; its tensors stay on the device."""
 
-    scalars: dict[str, float]
-    """loss/..., learning_rate, gradient_norm."""
-    iou_sum: float
-    """Intersections over unions, summed over ``objects``."""
-    objects: float
+    scalars: dict[str, Tensor]
+    """loss/..., averaged over this process's clips, gradient_norm, and ``iou_sum``, the sum of
+    ``objects`` intersections over unions."""
+    learning_rate: float
     batch: ClipBatch
     """The clips of the last forward pass, for pictures."""
     segmentations: list[Segmentation]
-
-    @property
-    def loss(self) -> float:
-        return self.scalars["loss/total"]
-
-    @property
-    def iou(self) -> float:
-        """Mean over this process's objects; NaN if there was none."""
-        return self.iou_sum / self.objects if self.objects else float("nan")
 
 
 class Stage:
@@ -85,10 +76,10 @@ class Stage:
         self.optimizer = build_optimizer(network, settings.optimizer)
         on_gpu = processes.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
-        self._non_finite = NonFiniteLosses(skipped=self.scaler.is_enabled())
         loss = VideoLoss(settings.loss, network.aggregate)
         self._pass: nn.Module = TrainingPass(network, loss, settings.memory)
         self.iteration = 0
+        self._losses = LossCheck(skipped=self.scaler.is_enabled())
         self._batches: Iterator[ClipBatch] | None = None
 
     @property
@@ -101,61 +92,69 @@ class Stage:
         return self.iteration * self.settings.batch_size
 
     def step(self) -> StepResult:
-        """Take one optimizer step.
+        """Take one optimizer step, without waiting for a GPU.
 
         Raises:
-            InputError: the loss is not finite (the samples are named; in fp16 in several steps in
-                a row), or data cannot be read.
+            InputError: data cannot be read; on the CPU, where that costs nothing, also what
+                :meth:`check_losses` raises.
         """
         if self._batches is None:
-            self._pass = self.processes.wrap(self._pass)
+            self._pass = self.processes.wrap(
+                self._pass, buffers_change=learns_statistics(self.network)
+            )
             self._batches = self._load_batches()
         rate = self.settings.optimizer.learning_rate * learning_rate_factor(
             self.iteration, total=self.settings.iterations, settings=self.settings.schedule
         )
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
         for number in range(self.passes):
             batch = next(self._batches).to(self.processes.device, non_blocking=True)
             last = number == self.passes - 1
             device, precision = self.processes.device, self.training.precision
-            with _without_sync(self._pass, skip=not last), float32_products(device, precision):
+            with (
+                _without_sync(self._pass, skip=not last),
+                _fastest_kernels(),
+                float32_products(device, precision),
+            ):
                 with autocast(device, precision):
                     result = self._pass(batch, self.iteration)
-                self._check_finite(result.loss.per_clip, batch)
+                self._losses.add(result.loss.per_clip, batch, self.iteration)
+                if _reads_are_free(self.processes.device):
+                    self._losses.check()  # while the weights are still finite
                 total = result.loss.total / self.passes
                 if self.scaler.is_enabled():
                     total = with_overflow(total, result.loss.per_clip)
                 self.scaler.scale(total).backward()
-            scalars = {f"loss/{name}": float(v) for name, v in result.loss.parts.items()}
-            scalars |= {"loss/total": float(result.loss.total.detach())}
-            scalars |= {"iou_sum": float(result.iou.total), "objects": float(result.iou.objects)}
-            sums = {name: sums.get(name, 0.0) + value for name, value in scalars.items()}
+            parts = {**result.loss.parts, "total": result.loss.total.detach()}
+            scalars = {f"loss/{name}": value / self.passes for name, value in parts.items()}
+            scalars |= {"iou_sum": result.iou.total, "objects": result.iou.objects}
+            sums = {n: sums[n] + value if sums else value for n, value in scalars.items()}
         self.scaler.unscale_(self.optimizer)
         maximum = self.settings.optimizer.clip_gradient_norm
         norm = clip_gradients(self.network.parameters(), maximum)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.iteration += 1
-        return StepResult(
-            {
-                **{n: v / self.passes for n, v in sums.items() if n.startswith("loss/")},
-                "learning_rate": rate,
-                "gradient_norm": float(norm),
-            },
-            sums["iou_sum"],
-            sums["objects"],
-            batch,
-            result.segmentations,
-        )
+        return StepResult({**sums, "gradient_norm": norm}, rate, batch, result.segmentations)
 
-    def _check_finite(self, per_clip: torch.Tensor, batch: ClipBatch) -> None:
-        finite = torch.isfinite(per_clip).tolist()
-        if not all(finite):
-            named = zip(batch.numbers, batch.sources, finite, strict=True)
-            samples = [f"{number} ({source})" for number, source, fine in named if not fine]
-            self._non_finite.report(self.iteration, samples)
+    def read(self, result: StepResult) -> dict[str, float]:
+        """Return the scalars of a step: the host waits for the device, once.
+
+        Raises:
+            InputError: as :meth:`check_losses`.
+        """
+        numbers = self._losses.check(list(result.scalars.values()))
+        return dict(zip(result.scalars, numbers, strict=True))
+
+    def check_losses(self) -> None:
+        """Check the losses of the steps since the last call of this or of :meth:`read`.
+
+        Raises:
+            InputError: one is not finite; the samples are named.
+        """
+        self._losses.check()
 
     def _load_batches(self) -> Iterator[ClipBatch]:
         loader = ClipLoader(
@@ -203,3 +202,22 @@ def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContex
     if skip and isinstance(module, nn.parallel.DistributedDataParallel):
         return module.no_sync()
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _fastest_kernels() -> Iterator[None]:
+    """Let cuDNN time its kernels for every new size: training's crops have one, validation many.
+
+    Not if the user asked for deterministic results: another run may choose other kernels.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _reads_are_free(device: torch.device) -> bool:
+    """Whether the host reads a device's numbers without waiting for it."""
+    return device.type == "cpu"

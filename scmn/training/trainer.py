@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -230,22 +231,33 @@ class Trainer:
         return True
 
     def _log(self, stage: Stage, result: StepResult, throughput: Throughput) -> None:
-        rate = throughput.rate()
-        self.progress.step(loss=result.loss, iou=result.iou, samples_per_second=rate)
+        self.progress.step()
         if self.iteration % self.settings.log_every == 0:
-            scalars = self.processes.mean(result.scalars)
+            with self.processes.share_errors():
+                own = stage.read(result)
+            scalars = self.processes.mean(own)
             # A process may have no object at all.
-            iou = self.processes.sum({"sum": result.iou_sum, "objects": result.objects})
-            if iou["objects"]:
-                scalars["iou"] = iou["sum"] / iou["objects"]
-            scalars["samples_per_second"] = rate
+            iou, objects = scalars.pop("iou_sum"), scalars.pop("objects")
+            scalars["iou"] = iou / objects if objects else math.nan
+            scalars["learning_rate"] = result.learning_rate
+            scalars["samples_per_second"] = rate = throughput.rate()
+            self.progress.show(
+                loss=scalars["loss/total"], iou=scalars["iou"], samples_per_second=rate
+            )
             self.progress.scalars(
                 {f"{stage.name}/{name}": value for name, value in scalars.items()}, self.iteration
             )
             throughput.reset()
-        if self.iteration % self.settings.pictures_every == 0 and self.processes.first:
-            picture = clip_strip(result.batch, result.segmentations)
-            self.progress.picture(f"{stage.name}/clip", picture, self.iteration)
+        if self.iteration % self.settings.pictures_every == 0:
+            self._check_losses(stage)
+            if self.processes.first:
+                picture = clip_strip(result.batch, result.segmentations)
+                self.progress.picture(f"{stage.name}/clip", picture, self.iteration)
+
+    def _check_losses(self, stage: Stage) -> None:
+        """Stop the run in all processes if any of them had a loss that is not finite."""
+        with self.processes.share_errors():
+            stage.check_losses()
 
     def _validates_now(self, stage: Stage) -> bool:
         every = self.settings.validation.every
@@ -279,6 +291,7 @@ class Trainer:
         return network
 
     def _save(self, stage: Stage, *, best: bool = False) -> None:
+        self._check_losses(stage)
         states = self.processes.gather(random_state(self.processes.device))
         description = self.network.description
         assert description is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         with FlopCounterMode(display=False) as counter, saved:
             stage.step()
         work = counter.get_total_flops() / settings.batch_size
-        step = _rate(stage.step, batches, settings.batch_size)
+        step = _rate(partial(_wait_for_step, stage), batches, settings.batch_size)
         memory = ""
         if device.type == "cuda":
             memory = f"   peak {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
@@ -73,6 +74,10 @@ class _SavedForBackward(saved_tensors_hooks):
             storage = tensor.untyped_storage()
             self._storages[storage.data_ptr()] = storage.nbytes()
         return tensor
+
+
+def _wait_for_step(stage: Stage) -> None:
+    stage.read(stage.step())
 
 
 def _rate(work: object, batches: int, batch_size: int) -> float:
