@@ -18,7 +18,7 @@ def clip_strip(batch: ClipBatch, segmentations: list[Segmentation], clip: int = 
     first object.
     """
     images = [_image(frame) for frame in batch.frames[clip]]
-    targets = [labels.cpu().numpy().astype(np.uint8) for labels in batch.label_maps[clip]]
+    targets = [labels.cpu().numpy() for labels in batch.label_maps[clip]]
     predicted = [
         segmentation.probabilities[clip].argmax(dim=0).cpu().numpy().astype(np.uint8)
         for segmentation in segmentations
@@ -37,5 +37,4 @@ def clip_strip(batch: ClipBatch, segmentations: list[Segmentation], clip: int = 
 
 
 def _image(frame: Tensor) -> np.ndarray:
-    array: np.ndarray = (255 * frame.clamp(0, 1)).byte().permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy())

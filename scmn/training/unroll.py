@@ -7,15 +7,18 @@ frame is remembered with its given masks, later ones are segmented and then reme
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from scmn.data.clips.batch import ClipBatch
-from scmn.networks.base import MemoryFrames, MemoryNetwork, Segmentation
+from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures, Segmentation
 from scmn.training.losses import IoUSum, LossTerms, VideoLoss, training_iou
+from scmn.training.normalization import learns_statistics
 from scmn.training.settings import UnrollMemorySettings
 
 
@@ -40,13 +43,15 @@ def unroll(
     """
     settings = settings or UnrollMemorySettings()
     masks = first_masks
-    query = network.encode_query(frames[:, 0]) if network.shared_key else None
-    first = network.encode_memory(frames[:, 0], masks, query)
+    together = frames.is_cuda and not learns_statistics(network)
+    queries = encode_queries(network, frames, together=together)
+    first = network.encode_memory(frames[:, 0], masks, next(queries))
     later: deque[MemoryFrames] = deque(maxlen=settings.max_frames)
     segmentations: list[Segmentation] = []
     last = frames.shape[1] - 1
     for t in range(1, last + 1):
-        query = network.encode_query(frames[:, t])
+        query = next(queries)
+        assert query is not None
         memory = MemoryFrames.join([first, *later])
         segmentation = network.segment(query, memory, masks, valid_objects=valid_objects)
         segmentations.append(segmentation)
@@ -54,6 +59,30 @@ def unroll(
         if t < last and t % settings.every == 0:
             later.append(network.encode_memory(frames[:, t], masks, query))
     return segmentations
+
+
+def encode_queries(
+    network: MemoryNetwork, frames: Tensor, *, together: bool
+) -> Iterator[QueryFeatures | None]:
+    """Yield the query features of each frame of clips; None for the first if it needs none.
+
+    Args:
+        network: the network.
+        frames: as for :func:`unroll`.
+        together: encode all frames in one batch instead of one by one. That fills a GPU better; a
+            CPU takes up to 1.6 times as long (measured: MobileNetV2, 192x192). The features are
+            the same unless norms learn statistics, which would be those of another batch.
+    """
+    start = 0 if network.shared_key else 1
+    if start:
+        yield None
+    images = frames[:, start:].transpose(0, 1)
+    if not together:
+        yield from map(network.encode_query, images)
+        return
+    features = network.encode_query(images.flatten(0, 1))
+    maps = (getattr(features, field.name).chunk(len(images)) for field in fields(features))
+    yield from itertools.starmap(QueryFeatures, zip(*maps, strict=True))
 
 
 @dataclass(frozen=True)
@@ -83,8 +112,7 @@ class TrainingPass(nn.Module):
             batch: clips on the network's device.
             iteration: optimizer step within the stage, for the loss's schedule.
         """
-        frames = batch.frames
-        first_masks = batch.masks[:, 0].to(frames.dtype)
+        frames, first_masks = batch.images(), batch.first_masks()
         segmentations = unroll(self.network, frames, first_masks, batch.valid_objects, self.memory)
         targets = list(batch.label_maps[:, 1:].unbind(dim=1))
         with torch.autocast(frames.device.type, enabled=False):

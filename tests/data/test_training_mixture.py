@@ -45,7 +45,7 @@ def mixture(tmp_path: Path) -> ClipMixture:
 def assert_equal(batch: ClipBatch, other: ClipBatch) -> None:
     assert batch.numbers == other.numbers
     assert batch.sources == other.sources
-    for name in ("frames", "masks", "valid_objects", "label_maps"):
+    for name in ("frames", "valid_objects", "label_maps"):
         assert torch.equal(getattr(batch, name), getattr(other, name)), name
 
 
@@ -56,21 +56,25 @@ def test_training_clip_shapes_and_dtypes(mixture: ClipMixture) -> None:
     clip = mixture[7]
     assert clip.number == 7
     assert clip.frames.shape == (3, 3, 32, 48)
-    assert clip.frames.dtype == torch.float32
-    assert 0 <= clip.frames.min() < clip.frames.max() <= 1
-    assert clip.masks.shape == (3, 2, 32, 48)
-    assert clip.masks.dtype == torch.uint8
+    assert clip.frames.dtype == torch.uint8
     assert clip.valid_objects.dtype == torch.bool
     assert clip.label_maps.shape == (3, 32, 48)
-    assert clip.label_maps.dtype == torch.int64
+    assert clip.label_maps.dtype == torch.uint8
+    batch = collate_clips([clip, mixture[8]])
+    images = batch.images()
+    assert images.shape == (2, 3, 3, 32, 48)
+    assert images.dtype == torch.float32
+    assert 0 <= images.min() < images.max() <= 1
+    assert torch.equal((255 * images).round().byte(), batch.frames)
 
 
-def test_training_clip_masks_are_the_one_hot_label_map(mixture: ClipMixture) -> None:
-    for number in range(SAMPLES):
-        clip = mixture[number]
-        for channel in range(2):
-            assert torch.equal(clip.masks[:, channel] == 1, clip.label_maps == channel + 1)
-        assert torch.equal(clip.masks[0].flatten(1).any(dim=1), clip.valid_objects)
+def test_training_clip_first_masks_are_the_one_hot_label_map(mixture: ClipMixture) -> None:
+    batch = collate_clips([mixture[number] for number in range(SAMPLES)])
+    masks = batch.first_masks()
+    assert masks.shape == (SAMPLES, 2, 32, 48)
+    for channel in range(2):
+        assert torch.equal(masks[:, channel] == 1, batch.label_maps[:, 0] == channel + 1)
+    assert torch.equal(masks.flatten(2).any(dim=2), batch.valid_objects)
 
 
 def test_mixture_is_independent_of_the_order_of_drawing(mixture: ClipMixture) -> None:
@@ -237,6 +241,6 @@ def test_clip_batch_moves_all_tensors(mixture: ClipMixture) -> None:
     batch = next(iter(ClipLoader(mixture, batch_size=2)))
     assert len(batch) == 2
     moved = batch.to("meta")
-    tensors = [getattr(moved, field.name) for field in dataclasses.fields(TrainingClip)[:4]]
+    tensors = [getattr(moved, field.name) for field in dataclasses.fields(TrainingClip)[:3]]
     assert all(tensor.device.type == "meta" for tensor in tensors)
     assert moved.numbers == batch.numbers

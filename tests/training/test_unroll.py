@@ -7,7 +7,7 @@ import torch
 from scmn import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.training.settings import UnrollMemorySettings
-from scmn.training.unroll import unroll
+from scmn.training.unroll import encode_queries, unroll
 from tests.conftest import build_small
 
 
@@ -63,6 +63,18 @@ def test_unroll_is_unaffected_by_absent_objects(small_model: MemoryNetwork) -> N
             second.probabilities[:, :3], first.probabilities, atol=1e-4, rtol=1e-3
         )
         assert not second.probabilities[:, 3].any()
+
+
+@torch.no_grad()
+def test_queries_of_a_batch_equal_those_of_single_frames(small_model: MemoryNetwork) -> None:
+    frames = torch.cat([clip()[0], clip()[0].flip(1)])
+    one_by_one = list(encode_queries(small_model.eval(), frames, together=False))
+    together = list(encode_queries(small_model, frames, together=True))
+    assert len(one_by_one) == len(together) == 4
+    assert (together[0] is None) == (one_by_one[0] is None) == (not small_model.shared_key)
+    for expected, found in zip(one_by_one, together, strict=True):
+        if expected is not None and found is not None:
+            torch.testing.assert_close(vars(found), vars(expected))
 
 
 def test_unroll_passes_gradients_through_the_remembered_prediction() -> None:
