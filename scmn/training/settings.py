@@ -159,7 +159,7 @@ class TrainingSettings:
     channels_last: bool = False
     """Use the channels-last memory format."""
     compile: bool = False
-    """Compile the encoders and the decoder with torch.compile."""
+    """Compile encoders, decoder and refinement with torch.compile."""
     activation_checkpointing: bool = False
     """Compute the encoders' activations again in the backward pass instead of keeping them."""
     workers: int = 2

@@ -12,7 +12,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from scmn import VideoSegmenter
 from scmn.inference.acceleration.fused_relu6 import FusedConvolutionReLU6, use_fused_relu6
-from scmn.inference.acceleration.network import accelerate
+from scmn.inference.acceleration.network import accelerate, compile_parts
 from scmn.inference.acceleration.resampling import (
     FewChannelMaxPool2d,
     FewChannelUpsample,
@@ -136,3 +136,21 @@ def test_fused_relu6_equals_the_two_modules(dtype: torch.dtype) -> None:
     with torch.inference_mode():
         assert torch.equal(fused(x), separate(x.clone()))
         assert fused(100 * x).amax() == 6
+
+
+def test_compilation_survives_many_object_counts_and_sizes() -> None:
+    """Torch compiles a part for at most eight of them; then it would silently run it as it is."""
+    plain, compiled = (build_small("scmn", backbone="resnet10") for _ in range(2))
+    compile_parts(compiled, backend="eager")
+    torch._dynamo.reset()
+    with torch.no_grad(), torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        for objects in range(1, 11):
+            image = torch.rand(1, 3, 32, 16 * objects + 16)
+            masks = torch.rand(1, objects, *image.shape[-2:])
+            results = []
+            for network in (plain, compiled):
+                query = network.encode_query(image)
+                memory = network.encode_memory(image, masks, query)
+                results.append(network.segment(query, memory, masks).probabilities)
+            torch.testing.assert_close(*results)
+    torch._dynamo.reset()

@@ -15,6 +15,7 @@ from scmn.inference.acceleration.refinement import use_banded_refinement
 from scmn.inference.acceleration.resampling import use_few_channel_resampling
 from scmn.inference.acceleration.winograd import use_winograd
 from scmn.networks.base import MemoryNetwork
+from scmn.networks.refinement import Refinement
 
 _ACCELERATED: WeakKeyDictionary[MemoryNetwork, tuple[torch.device, torch.dtype | None, bool]] = (
     WeakKeyDictionary()
@@ -41,7 +42,7 @@ def accelerate(
             compilation is returned as it is.
         device: where the copy runs.
         dtype: data type of the convolutions in mixed precision (None: float32).
-        compiled: compile encoders and decoder, on a GPU into CUDA graphs.
+        compiled: compile encoders, decoder and refinement, on a GPU into CUDA graphs.
     """
     purpose = (device, dtype, compiled)
     if _ACCELERATED.get(network) == purpose:
@@ -61,19 +62,23 @@ def accelerate(
     accelerated = accelerated.to(memory_format=torch.channels_last)
     if compiled:
         mode = "reduce-overhead" if device.type == "cuda" else "default"
-        compile_parts(accelerated, mode=mode, dynamic=False)
+        compile_parts(accelerated, mode=mode)
     _ACCELERATED[accelerated] = purpose
     return accelerated
 
 
 def compile_parts(network: MemoryNetwork, **options: Any) -> None:
-    """Compile a network's encoders and decoder in place, for inference or training.
+    """Compile a network's encoders, decoder and refinement in place, for inference or training.
 
-    The memory read between them is left out: its size changes from frame to frame.
+    The memory read between them is left out: its size changes from frame to frame. A part is
+    compiled for one number of objects or frame size, and once more for all if that changes: torch
+    gives up on what it has to compile for each of more than eight. The refinement in bands, of the
+    CPU, is not compiled: its bands depend on the size.
 
     Args:
         network: any network.
         **options: those of ``torch.compile``.
     """
-    for part in (network.query_encoder, network.memory_encoder, network.decoder):
+    refinements = [module for module in network.modules() if isinstance(module, Refinement)]
+    for part in (network.query_encoder, network.memory_encoder, network.decoder, *refinements):
         part.compile(**options)
