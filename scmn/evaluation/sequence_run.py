@@ -24,6 +24,7 @@ from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
 from scmn.evaluation.warm_up import WarmUp
 from scmn.inference.base import Segmenter
+from scmn.inference.frames import upload_frame
 from scmn.inference.prediction import Prediction
 from scmn.visualization import contact_sheet, overlay
 
@@ -105,42 +106,53 @@ class SequenceRun:
     def _predictions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction | None]]:
         """Read, segment and write each frame; the caller's work between frames is not timed.
 
-        Where nothing is written or shown, there is no prediction.
+        Where nothing is written or shown, there is no prediction. The labels of a frame are read
+        when the device has got the next one, so that it always has work.
         """
-        frames = read_ahead(self.source.frames())
+        frames = read_ahead(self._uploaded_frames())
         self._written: list[str] = []
         self._segmented = self._timed = 0
+        ready: tuple[Frame, Prediction | None] | None = None
         while True:
             start = time.perf_counter()
-            frame = next(frames, None)
-            if frame is None:
-                files.flush()
-                self._total_seconds += time.perf_counter() - start
-                return
+            item = next(frames, None)
             decoded = time.perf_counter()
-            prediction, segmented = self._step(frame)
+            prediction, segmented = (None, False) if item is None else self._step(*item)
+            labels = None if ready is None or ready[1] is None else ready[1].labels
             done = time.perf_counter()
-            if prediction is not None and self.source.is_written(frame.name):
-                path = prediction_path(self.folder.masks, self.source.name, frame.name)
-                files.submit(write_label_map, path, prediction.labels)
-                self._written.append(frame.name)
-            objects = len(self.segmenter.object_ids)
-            warm = not (segmented and self.warm_up.includes(frame.image.shape[:2], objects))
-            self._segmented += segmented
-            self._timed += segmented and warm
-            if warm:
+            if ready is not None and labels is not None and self.source.is_written(ready[0].name):
+                path = prediction_path(self.folder.masks, self.source.name, ready[0].name)
+                files.submit(write_label_map, path, labels)
+                self._written.append(ready[0].name)
+            if item is None:
+                files.flush()
+            if not (item and segmented and self._warms_up(item[0])):
+                self._timed += segmented
                 self._network_seconds += done - decoded
                 self._total_seconds += time.perf_counter() - start
-            yield frame, prediction
+            self._segmented += segmented
+            if ready is not None:
+                yield ready
+            if item is None:
+                return
+            ready = (item[0], prediction)
 
-    def _step(self, frame: Frame) -> tuple[Prediction | None, bool]:
+    def _uploaded_frames(self) -> Iterator[tuple[Frame, torch.Tensor]]:
+        """Read the frames and start their copies to the device."""
+        for frame in self.source.frames():
+            yield frame, upload_frame(frame.image, self.segmenter.device)
+
+    def _warms_up(self, frame: Frame) -> bool:
+        return self.warm_up.includes(frame.image.shape[:2], len(self.segmenter.object_ids))
+
+    def _step(self, frame: Frame, image: torch.Tensor) -> tuple[Prediction | None, bool]:
         """Return the prediction, None where none is needed, and whether objects were segmented."""
         where = f"sequence '{self.source.name}', frame {frame.name}"
         try:
             if not (self.overlay or self.source.is_written(frame.name)):
-                return None, self.segmenter.skip(frame.image, frame.labels)
-            # The labels are an array: the device has finished when this returns.
-            prediction = self.segmenter.step(frame.image, frame.labels)
+                return None, self.segmenter.skip(image, frame.labels)
+            prediction = self.segmenter.step(image, frame.labels)
+            prediction.request_labels()
             return prediction, bool(prediction.object_ids)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error

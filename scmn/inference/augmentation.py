@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scmn.data.masks import object_ids
 from scmn.errors import InputError
 from scmn.inference.base import Segmenter
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
-from scmn.inference.geometry import most_probable
-from scmn.inference.prediction import Prediction, with_given_labels
+from scmn.inference.prediction import Prediction
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 
@@ -110,7 +107,7 @@ class AugmentedSegmenter(Segmenter):
             merged = probabilities if merged is None else merged + probabilities
         assert merged is not None
         assert first is not None
-        return self._merged(first, merged / len(self._views), label_map, objects)
+        return replace(first, network_probabilities=merged / len(self._views))
 
     def skip(
         self,
@@ -129,20 +126,6 @@ class AugmentedSegmenter(Segmenter):
         for view in self._views:
             view.segmenter.skip(view.image(image), view.labels(label_map), objects=objects)
         return True
-
-    def _merged(
-        self,
-        first: Prediction,
-        probabilities: Tensor,
-        labels: np.ndarray | None,
-        objects: Sequence[int] | None,
-    ) -> Prediction:
-        ids = np.array([0, *first.object_ids], dtype=np.uint8)
-        predicted = ids[most_probable(probabilities, first.geometry).cpu().numpy()]
-        if labels is not None:
-            given = object_ids(labels) if objects is None else objects
-            predicted = with_given_labels(predicted, labels, given)
-        return replace(first, labels=predicted, network_probabilities=probabilities)
 
 
 def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -47,7 +47,8 @@ class Segmenter(ABC):
         """Segment the next frame.
 
         Args:
-            frame: uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1].
+            frame: uint8 (H, W, 3) RGB array or tensor, PIL image, or float tensor (3, H, W) in
+                [0, 1].
             labels: label map (H, W) of objects that are given on this frame: an integer array or
                 tensor, or a PIL image with ids as pixel values. Known objects take the given mask,
                 new ones are added; all others are segmented as usual outside the given masks.

@@ -8,7 +8,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Literal, get_args
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from scmn.errors import InputError
 
@@ -116,3 +118,27 @@ def reduced_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     if precision == "tf32" and device.type != "cuda":
         raise InputError(f"precision 'tf32' needs a CUDA GPU; on {device.type} use fp32")
     return _AUTOCAST.get(precision)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the host to a device; the host does not wait for a GPU."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Download:
+    """A tensor on its way to the host; a GPU goes on with other work meanwhile."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._host = tensor.to("cpu", non_blocking=tensor.is_cuda)
+        self._arrived: torch.cuda.Event | None = None
+        if tensor.is_cuda:
+            self._arrived = torch.cuda.Event()
+            self._arrived.record(torch.cuda.current_stream(tensor.device))
+
+    def wait(self) -> np.ndarray:
+        """Return the numbers once they have arrived."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._host.numpy()

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from scmn.data.masks import MAX_OBJECT_ID, VOID
 from scmn.errors import InputError
+from scmn.inference.devices import upload
 
 FrameImage: TypeAlias = np.ndarray | Image.Image | Tensor
-"""uint8 (H, W, 3) RGB array, PIL image, or float tensor (3, H, W) in [0, 1]."""
+"""uint8 (H, W, 3) RGB array or tensor, PIL image, or float tensor (3, H, W) in [0, 1]."""
 LabelMap: TypeAlias = np.ndarray | Image.Image | Tensor
 """Integer array or tensor (H, W), or PIL image of mode P, L, I or 1: 0 background, 1..254 object
 ids, 255 void."""
@@ -28,6 +29,10 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
     """Return (1, 3, H, W) float32 in [0, 1] on the device; InputError for any other kind."""
     if isinstance(frame, Image.Image):
         frame = np.asarray(frame.convert("RGB"))
+    if isinstance(frame, Tensor) and frame.dtype == torch.uint8:
+        if frame.dim() != 3 or frame.shape[2] != 3:
+            raise InputError(f"a uint8 frame tensor is (H, W, 3), not {tuple(frame.shape)}")
+        return frame.to(device).permute(2, 0, 1).unsqueeze(0) / 255
     if isinstance(frame, Tensor):
         if frame.dim() != 3 or frame.shape[0] != 3 or not frame.is_floating_point():
             raise InputError(
@@ -41,9 +46,16 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
         )
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame array is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+    return image_tensor(upload_frame(frame, device), device)
+
+
+def upload_frame(frame: np.ndarray, device: torch.device) -> Tensor:
+    """Start the copy of a frame array, uint8 (H, W, 3), to the device.
+
+    A thread that reads ahead can do so for :func:`image_tensor`, which accepts the result.
+    """
     # A copy: the array may be read-only, or a view with negative strides.
-    array = torch.tensor(np.ascontiguousarray(frame)).to(device)
-    return array.permute(2, 0, 1).unsqueeze(0) / 255
+    return upload(torch.tensor(np.ascontiguousarray(frame)), device)
 
 
 def label_array(labels: LabelMap) -> np.ndarray:

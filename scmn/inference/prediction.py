@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
-from scmn.inference.geometry import FrameGeometry
+from scmn.inference.devices import Download
+from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.networks.base import STRIDE
 
 
@@ -16,21 +20,45 @@ from scmn.networks.base import STRIDE
 class Prediction:
     """Segmentation of one frame, at the frame's own size and with the user's object ids.
 
+    It stays on the device until its labels are read.
+
     Attributes:
-        labels: label map, uint8 (H, W): 0 background, otherwise the user's object ids.
         object_ids: the objects in the order of the probabilities' channels 1..N.
         geometry: the sizes of the frame and of the network's input.
         network_probabilities: (N + 1, h, w) over background and objects, at the network's size
             without padding.
         network_spatial_prior: SCMN's spatial prior, (N, h, w) at stride 16 with padding; None if
             the network has none, or on a frame that was not segmented.
+        given: the label map given on this frame and the ids of the objects that are given in it.
     """
 
-    labels: np.ndarray
     object_ids: tuple[int, ...]
     geometry: FrameGeometry
     network_probabilities: Tensor
     network_spatial_prior: Tensor | None = None
+    given: tuple[np.ndarray, tuple[int, ...]] | None = None
+
+    def request_labels(self) -> None:
+        """Start the computation of :attr:`labels` and their copy to the host.
+
+        Requested before the device gets the next frame and read after that, they do not leave it
+        without work.
+        """
+        _ = self._channels
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Label map, uint8 (H, W): 0 background, otherwise the user's object ids."""
+        table = np.zeros(256, dtype=np.uint8)
+        table[1 : len(self.object_ids) + 1] = self.object_ids
+        predicted = cv2.LUT(self._channels.wait(), table)
+        return predicted if self.given is None else with_given_labels(predicted, *self.given)
+
+    @cached_property
+    def _channels(self) -> Download:
+        """The most probable channel of every pixel, uint8 (H, W)."""
+        channels = most_probable(self.network_probabilities, self.geometry)
+        return Download(channels.to(torch.uint8))
 
     @property
     def probabilities(self) -> Tensor:

@@ -14,12 +14,12 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter
-from scmn.inference.devices import autocast, reduced_dtype, resolve_device
+from scmn.inference.devices import autocast, reduced_dtype, resolve_device, upload
 from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
-from scmn.inference.geometry import FrameGeometry, most_probable
+from scmn.inference.geometry import FrameGeometry
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
-from scmn.inference.prediction import Prediction, with_given_labels
+from scmn.inference.prediction import Prediction
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
 
@@ -64,8 +64,8 @@ class VideoSegmenter(Segmenter):
             device: "cpu", "cuda", ... or "auto" (None: the model's device).
             precision: "fp32" (IEEE, also on a GPU), "tf32" (CUDA), or "bf16" or "fp16" by
                 automatic mixed precision.
-            compile: compile encoders and decoder, on a GPU into CUDA graphs; worthwhile for many
-                frames of one size.
+            compile: compile encoders, decoder and refinement, on a GPU into CUDA graphs; worthwhile
+                for many frames of one size.
             objects_per_batch: decode at most this many objects at a time (None: as many as fit in
                 the device's memory budget).
             max_objects: reject videos with more objects.
@@ -240,7 +240,7 @@ class VideoSegmenter(Segmenter):
             raise InputError(
                 f"frame {self._time}: {count} objects, more than max_objects={self.max_objects}"
             )
-        one_hot = torch.from_numpy(to_one_hot(labels, ids)).to(self.device, torch.float32)
+        one_hot = upload(torch.from_numpy(to_one_hot(labels, ids)), self.device).float()
         return dict(zip(ids, geometry.network_masks(one_hot.unsqueeze(0))[0], strict=True))
 
     def _with_given(
@@ -292,18 +292,14 @@ class VideoSegmenter(Segmenter):
         labels: np.ndarray | None,
     ) -> Prediction:
         cropped = geometry.crop(probabilities[0])
-        ids = torch.tensor([0, *self.object_ids], dtype=torch.uint8, device=self.device)
-        channel = most_probable(cropped, geometry)
-        predicted = ids.index_select(0, channel.flatten()).view(channel.shape).cpu().numpy()
-        if given is not None and labels is not None:
-            predicted = with_given_labels(predicted, labels, tuple(given))
         prior = None if segmentation is None else segmentation.auxiliary.spatial_prior
         return Prediction(
-            predicted,
             self.object_ids,
             geometry,
             cropped,
             None if prior is None else _for_all_objects(prior[0, :, 0], len(self.object_ids)),
+            # A copy: the user may change the array before the prediction's labels are read.
+            None if given is None or labels is None else (labels.copy(), tuple(given)),
         )
 
 

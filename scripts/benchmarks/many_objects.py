@@ -27,7 +27,7 @@ def measure(
     for index in range(frames):
         labels = None if index else _grid(objects, size)
         begun = time.perf_counter()
-        segmenter.step(sequence.image(index), labels)
+        _ = segmenter.step(sequence.image(index), labels).labels  # waits for a GPU
         seconds.append(time.perf_counter() - begun)
     first = segmenter.object_ids[0]
     return {
