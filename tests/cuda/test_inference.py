@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scmn import VideoSegmenter
+from scmn import AugmentedSegmenter, VideoSegmenter
 from tests.conftest import build_small
 from tests.cuda.fake_cuda import FakeCuda
 
@@ -32,7 +32,9 @@ def test_segmenter_runs_on_one_device(fake_cuda: FakeCuda, name: str, precision:
         segmenter.step(FRAME, TWO)
         for _ in range(2):
             segmenter.step(FRAME)
+        fake_cuda.waits.clear()
         segmenter.step(FRAME, THIRD)
+        assert fake_cuda.waits == [], "not even for given masks"
         assert segmenter.object_ids == (7, 200, 9)
         segmenter.step(FRAME)
         segmenter.remove_object(7)
@@ -48,6 +50,16 @@ def test_segmenter_runs_on_one_device(fake_cuda: FakeCuda, name: str, precision:
         assert fake_cuda.waits == [], "neither between the frame and the labels"
         assert prediction.labels.dtype == np.uint8
         assert len(fake_cuda.waits) == 1, "nor elsewhere"
+
+
+def test_augmentation_waits_once_for_all_views(fake_cuda: FakeCuda) -> None:
+    network = build_small("stcn")
+    with fake_cuda():
+        segmenter = AugmentedSegmenter(network, scales=[1.0, 1.5], device="cuda")
+        segmenter.step(FRAME, TWO)
+        fake_cuda.waits.clear()
+        assert segmenter.step(FRAME).labels.shape == (HEIGHT, WIDTH)
+    assert len(fake_cuda.waits) == 1
 
 
 def test_a_tensor_left_on_the_cpu_is_noticed(fake_cuda: FakeCuda) -> None:
