@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -116,7 +117,7 @@ class AugmentedSegmenter(Segmenter):
         *,
         objects: Sequence[int] | None = None,
     ) -> bool:
-        """Go on by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
+        """Advance by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
         if labels is None and not self._views[0].segmenter.needs_next_frame:
             for view in self._views:
                 view.segmenter.skip(frame)

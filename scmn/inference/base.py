@@ -68,7 +68,7 @@ class Segmenter(ABC):
         *,
         objects: Sequence[int] | None = None,
     ) -> bool:
-        """Go on by a frame whose prediction is not needed.
+        """Advance by a frame whose prediction is not needed.
 
         Later predictions are the same as after :meth:`step`, but only what they depend on is
         computed: nothing if the frame is not remembered and the network does not use the previous

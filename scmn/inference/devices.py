@@ -128,7 +128,7 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 class Download:
-    """A tensor on its way to the host; a GPU goes on with other work meanwhile."""
+    """A tensor on its way to the host; a GPU does other work meanwhile."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._host = tensor.to("cpu", non_blocking=tensor.is_cuda)

@@ -133,7 +133,7 @@ class VideoSegmenter(Segmenter):
         *,
         objects: Sequence[int] | None = None,
     ) -> bool:
-        """Go on by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
+        """Advance by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
         if labels is not None or self.needs_next_frame:
             self._advance(frame, labels, objects, needed=False)
             return True

@@ -1,4 +1,9 @@
-"""The check that a run's losses are finite."""
+"""Losses that are not finite: fp16 skips such steps, a few in a row; any other precision stops.
+
+In fp16 an overflow may pass: ``torch.amp.GradScaler`` leaves out a step whose gradients are not
+finite and halves its scale. A loss that stays that way, or any in float32 and bfloat16, whose range
+it exceeds only where training has diverged, does not get better.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,10 @@ import torch
 from torch import Tensor
 
 from scmn.data.clips.batch import ClipBatch
-from scmn.training.nonfinite import NonFiniteLosses
+from scmn.errors import InputError
+
+STEPS_BEFORE_STOP = 10
+"""In fp16 the run stops at this many steps in a row whose loss is not finite."""
 
 
 class LossCheck:
@@ -21,7 +29,9 @@ class LossCheck:
 
     def __init__(self, *, skipped: bool = False) -> None:
         """``skipped``: whether a gradient scaler leaves out the steps of such losses (fp16)."""
-        self._non_finite = NonFiniteLosses(skipped=skipped)
+        self._steps_before_stop = STEPS_BEFORE_STOP if skipped else 1
+        self._last: int | None = None
+        self._in_a_row = 0
         self._steps: list[int] = []
         self._samples: list[str] = []
         self._losses: list[Tensor] = []
@@ -43,7 +53,8 @@ class LossCheck:
             The numbers of ``scalars``.
 
         Raises:
-            InputError: as :meth:`NonFiniteLosses.report`.
+            InputError: too many steps in a row had a loss that is not finite; the samples of the
+                last one are named.
         """
         tensors = [scalar.reshape(1) for scalar in scalars] + self._losses
         numbers = torch.cat(tensors).tolist() if tensors else []
@@ -51,5 +62,32 @@ class LossCheck:
         self._steps, self._samples, self._losses = [], [], []
         wrong = [i for i, loss in enumerate(losses) if not math.isfinite(loss)]
         for step in dict.fromkeys(steps[i] for i in wrong):
-            self._non_finite.report(step, [samples[i] for i in wrong if steps[i] == step])
+            self._count(step, [samples[i] for i in wrong if steps[i] == step])
         return numbers[: len(scalars)]
+
+    def _count(self, step: int, samples: Sequence[str]) -> None:
+        if step != self._last:  # otherwise it is another pass of the same step
+            follows = self._last is not None and step == self._last + 1
+            self._in_a_row = self._in_a_row + 1 if follows else 1
+            self._last = step
+        if self._in_a_row < self._steps_before_stop:
+            return
+        before = f" and the {self._in_a_row - 1} steps before" if self._in_a_row > 1 else ""
+        raise InputError(
+            f"the loss is not finite at step {step}{before}; samples: {', '.join(samples)}; "
+            "lower the learning rate, clip gradients (optimizer.clip_gradient_norm) or look at "
+            "these samples"
+        )
+
+
+def with_overflow(total: Tensor, per_clip: Tensor) -> Tensor:
+    """Return the loss ``total`` so that its gradient is NaN if a clip's loss is not finite.
+
+    An infinite loss may have finite gradients, which a gradient scaler would let through. In all
+    processes: the average of gradients is NaN if one of them is. Nothing waits for the device.
+
+    Args:
+        total: the loss to minimise, a scalar.
+        per_clip: the clips' losses, (B,).
+    """
+    return total * torch.where(torch.isfinite(per_clip.detach()).all(), 1.0, torch.nan)

@@ -17,9 +17,8 @@ from scmn.errors import InputError
 from scmn.inference.devices import autocast, float32_products
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
-from scmn.training.finiteness import LossCheck
+from scmn.training.finiteness import LossCheck, with_overflow
 from scmn.training.losses import VideoLoss
-from scmn.training.nonfinite import with_overflow
 from scmn.training.normalization import check_images_per_pass, learns_statistics
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 from scmn.training.schedule import check_schedule, learning_rate_factor

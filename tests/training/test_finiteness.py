@@ -1,4 +1,4 @@
-"""Losses that are not finite stop a run, and the message names the samples."""
+"""Losses that are not finite: fp16 skips a few such steps, any other precision stops at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from scmn import InputError
 from scmn.data.clips.batch import ClipBatch
-from scmn.training.finiteness import LossCheck
+from scmn.training.finiteness import STEPS_BEFORE_STOP, LossCheck, with_overflow
 
 
 def batch(*numbers: int) -> ClipBatch:
@@ -42,3 +43,39 @@ def test_check_forgets_what_it_has_checked() -> None:
         losses.check()
     losses.add(torch.tensor([1.0]), batch(1), 1)
     assert losses.check() == []
+
+
+def test_fp16_stops_after_several_steps_in_a_row() -> None:
+    losses = LossCheck(skipped=True)
+    wrong = torch.tensor([math.inf])
+    for _ in range(2):  # a finite step in between begins a new row
+        for step in range(STEPS_BEFORE_STOP - 1):
+            losses.add(wrong, batch(1), step)
+            losses.add(wrong, batch(2), step)  # another pass of the same step
+            losses.check()
+    last = STEPS_BEFORE_STOP - 1
+    losses.add(wrong, batch(5), last)
+    with pytest.raises(
+        InputError, match=rf"at step {last} and the {last} steps before; samples: 5"
+    ):
+        losses.check()
+
+
+@pytest.mark.parametrize("added", [0.0, math.inf, math.nan])
+def test_the_scaler_skips_the_step_and_halves_its_scale(added: float) -> None:
+    network = nn.Linear(2, 1, bias=False)
+    before = network.weight.detach().clone()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    # The gradient of the sum is finite whatever is added.
+    per_clip = network(torch.eye(2)).squeeze(1) + torch.tensor([0.0, added])
+    scaler.scale(with_overflow(per_clip.sum(), per_clip)).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    if added == 0:
+        assert scaler.get_scale() == 1024
+        torch.testing.assert_close(network.weight, before - 0.1)
+    else:
+        assert scaler.get_scale() == 512
+        assert torch.equal(network.weight, before)

@@ -350,7 +350,7 @@ def test_train_makes_up_for_a_killed_validation(
     assert not resumed.validation_due
     assert resumed.best == whole.best
     assert equal(dict(resumed.model), dict(whole.model))
-    # Whoever cannot validate goes on without.
+    # Whoever cannot validate continues without.
     assert train(config(tmp_path, davis, *short), tmp_path / "other").finished
     assert "step 2: validation is left out" in capsys.readouterr().out
     assert not read_checkpoint(tmp_path / "other/last.pt").validation_due
