@@ -29,6 +29,7 @@ from scmn.inference.memory.settings import complete_settings
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import MODELS
+from scmn.output_lock import output_lock
 from scmn.processes import Processes
 from scmn.weights.files import DEFAULT_WEIGHTS, WeightsFile, read_weights
 
@@ -157,10 +158,11 @@ def evaluate(
         )
         if weights is None and processes.first:
             logger.warning("no --weights: the network is random, and so are its masks")
-    with processes.share_errors():
-        evaluator.segment(segmenter, processes, show_progress=True)
-    with processes.share_errors():
-        return _finish(evaluator, task, config, weights, size) if processes.first else None
+    with output_lock(output, processes):
+        with processes.share_errors():
+            evaluator.segment(segmenter, processes, show_progress=True)
+        with processes.share_errors():
+            return _finish(evaluator, task, config, weights, size) if processes.first else None
 
 
 def _build_network(config: Config, weights: WeightsFile | None) -> MemoryNetwork:

@@ -17,6 +17,7 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import autocast
 from scmn.networks.base import MemoryNetwork
+from scmn.output_lock import output_lock
 from scmn.processes import Processes, join_processes
 from scmn.training.activation_checkpointing import recompute_encoders
 from scmn.training.averaging import WeightAverage
@@ -73,7 +74,11 @@ def train(
     Raises:
         InputError: the user's mistake, in one line.
     """
-    with join_processes(config.training.device) as processes, Interruption() as interruption:
+    with (
+        join_processes(config.training.device) as processes,
+        Interruption() as interruption,
+        output_lock(output, processes),
+    ):
         trainer = Trainer(config, output, processes, interruption)
         trainer.start(stage=stage, resume=resume, weights=weights)
         try:

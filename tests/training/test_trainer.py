@@ -507,5 +507,5 @@ def test_train_reports_an_unknown_stage_and_an_unwritable_folder(
     with pytest.raises(InputError, match="no stage 'mian'; the stages are: pretrain, main"):
         train(settings, tmp_path / "run", stage="mian")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write checkpoints"):
+    with pytest.raises(InputError, match="cannot write to"):
         train(settings, tmp_path / "file" / "run")
