@@ -31,13 +31,16 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
         frame = np.asarray(frame.convert("RGB"))
     if isinstance(frame, Tensor) and frame.dtype == torch.uint8:
         if frame.dim() != 3 or frame.shape[2] != 3:
-            raise InputError(f"a uint8 frame tensor is (H, W, 3), not {tuple(frame.shape)}")
+            raise InputError(
+                "a frame tensor is uint8 (H, W, 3) or float (3, H, W) in [0, 1], not uint8 "
+                f"{tuple(frame.shape)}"
+            )
         return frame.to(device).permute(2, 0, 1).unsqueeze(0) / 255
     if isinstance(frame, Tensor):
         if frame.dim() != 3 or frame.shape[0] != 3 or not frame.is_floating_point():
             raise InputError(
-                f"a frame tensor is float (3, H, W) in [0, 1], not {frame.dtype} "
-                f"{tuple(frame.shape)}"
+                "a frame tensor is uint8 (H, W, 3) or float (3, H, W) in [0, 1], not "
+                f"{frame.dtype} {tuple(frame.shape)}"
             )
         return frame.unsqueeze(0).to(device, torch.float32)
     if not isinstance(frame, np.ndarray):

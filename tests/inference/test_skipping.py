@@ -70,7 +70,7 @@ def test_a_frame_that_is_not_segmented_costs_no_network_pass(
 def test_a_skipped_frame_is_not_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter = VideoSegmenter(build_small("stm"))
     first, second = video(2)
-    monkeypatch.setattr("scmn.inference.segmenter.most_probable", None)
+    monkeypatch.setattr("scmn.inference.prediction.most_probable", None)
     assert segmenter.skip(first, TWO)
     assert segmenter.skip(second)
     assert segmenter.bank.remembered_times(7) == (0, 1)
