@@ -17,6 +17,7 @@ WAITING = """
 import signal, sys, time
 from scmn.cli import run_program
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as under nohup
 def main():
     print("running", flush=True)
     time.sleep(60)

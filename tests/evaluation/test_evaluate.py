@@ -28,6 +28,7 @@ from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
 from scmn.evaluation.warm_up import WARM_UP_FRAMES
 from scmn.inference.prediction import Prediction
+from scmn.output_lock import LOCK
 from tests.conftest import build_small
 from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 
@@ -325,7 +326,8 @@ def test_evaluate_resumes_after_a_full_disk(
             run(davis, weights, tmp_path)
     # What had been written is whole, and nothing half-written is left.
     assert len(masks_of(tmp_path)) == 3
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    hidden = [path.name for path in tmp_path.rglob(".*") if path.is_file()]
+    assert hidden == [LOCK]
     run(davis, weights, tmp_path)
     assert len(masks_of(tmp_path)) == 2 * FRAMES
 

@@ -18,7 +18,8 @@ PROGRAM = """
 import os, signal, sys, time
 from scmn.training.interruption import Interruption
 number = signal.Signals[sys.argv[1]]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+for ignored in signal.SIGINT, signal.SIGHUP:  # by a background job, under nohup
+    signal.signal(ignored, signal.default_int_handler)
 with Interruption() as interruption:
     os.kill(os.getpid(), number)
     time.sleep(0.01)
