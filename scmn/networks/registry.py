@@ -59,7 +59,7 @@ MODELS: dict[str, ModelEntry] = {
             **_OWN_CHOICES,
         },
         # Chosen on the sequences held out of training and on synthetic ones. Encoding each frame
-        # would gain 0.2 points of J for a seventh more time; every third one loses 8 points where
+        # would gain 0.2 points of J for a sixth more time; every third one loses 8 points where
         # objects leave and return.
         memory={"every": 2, "keep_previous": False, "max_frames": 2},
     ),
