@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.programs import run_python
 
 WAITING = """
 import signal, sys, time
@@ -50,7 +51,7 @@ def test_an_ignored_hangup_stays_ignored() -> None:
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
         "run_program(lambda: os.kill(os.getpid(), signal.SIGHUP))"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+    assert run_python("-c", code).returncode == 0
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -87,13 +88,7 @@ def test_a_full_output_is_one_line() -> None:
 
 
 def test_line_breaks_in_names_are_escaped() -> None:
-    ended = subprocess.run(
-        [sys.executable, "eval.py", "--video", "no\nsuch.mp4", "--mask", "m.png"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_python("eval.py", "--video", "no\nsuch.mp4", "--mask", "m.png")
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert r"no\nsuch.mp4" in line
@@ -104,13 +99,7 @@ def test_line_breaks_in_names_are_escaped() -> None:
     ["ablation", "export_scalars", "export_weights", "make_pictures", "repeat_first_mask"],
 )
 def test_scripts_report_wrong_arguments_in_one_line(script: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, f"scripts/{script}.py", "--no-such-option"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_python(f"scripts/{script}.py", "--no-such-option")
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")

@@ -34,15 +34,16 @@ class ModelEntry:
         return {**self.network.memory_defaults, **self.memory}
 
 
-# Where the small networks differ from the description; what their weights were trained with.
-_OWN_CHOICES = {
+FORMER_SETTINGS: Mapping[str, Any] = {
     "read_concat": "value",
     "decoder": "stm",
     "refinement_input": "logits",
     "constraint_embedding": "direction",
-    "memory_key": "frame",
-    "similarity": "l2",
 }
+"""SCMN's former choices, with which files that do not record these settings were written."""
+
+# Where the small networks differ from the description; what their weights were trained with.
+_OWN_CHOICES = {**FORMER_SETTINGS, "memory_key": "frame", "similarity": "l2"}
 
 MODELS: dict[str, ModelEntry] = {
     "scmn": ModelEntry(SCMN),  # as described

@@ -23,20 +23,13 @@ from torch import Tensor
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
-from scmn.networks.registry import MODELS
+from scmn.networks.registry import FORMER_SETTINGS, MODELS
 from scmn.weights.published import convert_published, published_network
 
 DEFAULT_WEIGHTS = "default"
 """What users give in place of a file for the weights that are bundled with the package."""
 DEFAULT_MODEL = "scmn_small"
 """The model that is used when the user names none."""
-FORMER_SETTINGS: Mapping[str, Any] = {
-    "read_concat": "value",
-    "decoder": "stm",
-    "refinement_input": "logits",
-    "constraint_embedding": "direction",
-}
-"""What files that do not record these settings were written with."""
 NAMES_SHOWN = 3
 """Number of tensors that an error names; the rest is counted."""
 

@@ -20,11 +20,10 @@ from tests.cuda.test_training import open_stage, tiny
 from tests.evaluation.runs import masks_of
 from tests.inference.clips import TWO, label_map, video
 from tests.training.test_trainer import (
-    SAME_FOR_ANY_SPLIT,
     Killed,
+    check_two_processes_equal_one,
     config_file,
     equal,
-    launch,
     weights,
 )
 
@@ -140,17 +139,4 @@ def test_evaluation_is_close_to_the_cpu(davis: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_equal_one_with_the_whole_batch(davis: Path, tmp_path: Path) -> None:
-    path = config_file(tmp_path, davis)
-    overrides = [
-        *SAME_FOR_ANY_SPLIT,
-        "training.stages.main.iterations=5",
-        f"training.device={DEVICE.type}",
-    ]
-    train(load_config(path, overrides), tmp_path / "one", stage="main")
-    arguments = ["--config", path, "--stage", "main", "--output", tmp_path / "two", *overrides]
-    process = launch(arguments, torchrun=2)
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=1e-3, rtol=1e-2, msg=name)
+    check_two_processes_equal_one(davis, tmp_path, device=DEVICE.type, atol=1e-3, rtol=1e-2)

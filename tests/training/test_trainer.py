@@ -196,11 +196,16 @@ SAME_FOR_ANY_SPLIT = [
 ]
 
 
-def test_train_with_two_processes_equals_one_with_the_whole_batch(
-    davis: Path, tmp_path: Path
+def check_two_processes_equal_one(
+    davis: Path, tmp_path: Path, *, device: str, atol: float, rtol: float
 ) -> None:
+    """Train with one process and with two that share its batches, and compare the weights."""
     path = config_file(tmp_path, davis)
-    overrides = [*SAME_FOR_ANY_SPLIT, "training.stages.main.iterations=5"]
+    overrides = [
+        *SAME_FOR_ANY_SPLIT,
+        "training.stages.main.iterations=5",
+        f"training.device={device}",
+    ]
     train(load_config(path, overrides), tmp_path / "one", stage="main")
     arguments = ["--config", path, "--stage", "main", "--output", tmp_path / "two", *overrides]
     process = launch(arguments, torchrun=2)
@@ -208,7 +213,13 @@ def test_train_with_two_processes_equals_one_with_the_whole_batch(
     assert process.returncode == 0, stderr
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+        torch.testing.assert_close(two[name], tensor, atol=atol, rtol=rtol, msg=name)
+
+
+def test_train_with_two_processes_equals_one_with_the_whole_batch(
+    davis: Path, tmp_path: Path
+) -> None:
+    check_two_processes_equal_one(davis, tmp_path, device="auto", atol=2e-4, rtol=1e-3)
 
 
 def test_train_with_accumulated_gradients_equals_the_whole_batch(

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from scmn import InputError, build_model, save_weights
 from scmn.networks.base import MemoryNetwork
-from scmn.networks.registry import MODELS
-from scmn.weights.files import FORMER_SETTINGS, read_weights
+from scmn.networks.registry import FORMER_SETTINGS, MODELS
+from scmn.weights.files import read_weights
 from tests.conftest import SMALL, build_small
 
 
