@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from scmn import InputError, build_model, load_config
+from scmn import InputError, VideoSegmenter, build_model, load_config
 from scmn.config import Config, config_to_yaml, find_config, parse_config
 from scmn.data.clips.pasting import PasteSettings
 from scmn.data.clips.random_geometry import AffineRange
 from scmn.data.clips.static_clips import StaticAugmentation
 from scmn.data.clips.video_clips import VideoAugmentation
-from tests.conftest import REPOSITORY
+from scmn.inference.memory.settings import KernelSettings
+from tests.conftest import REPOSITORY, build_small
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
@@ -72,6 +73,16 @@ def test_load_config_resolves_bases_relative_to_the_file(tmp_path: Path) -> None
     )
     assert (config.model.name, config.model.backbone) == ("stm", "resnet18")
     assert config.memory == {"every": 4, "top_k": 7}
+
+
+def test_kernel_of_the_memory_read_survives_a_run_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "model: {name: stcn}")
+    config = load_config(path, ["memory.kernel.sigma=4"])
+    assert parse_config(config_to_yaml(config), "config.yaml").memory == config.memory
+    segmenter = VideoSegmenter(build_small("stcn"), memory=config.memory)
+    assert segmenter.memory_settings.kernel == KernelSettings(4.0)
+    with pytest.raises(InputError, match=r"memory\.kernel\.sigm"):
+        load_config(path, ["memory.kernel.sigm=4"])
 
 
 def test_load_config_overrides_win_and_are_typed(tmp_path: Path) -> None:

@@ -87,9 +87,7 @@ class VideoSegmenter(Segmenter):
         self.scale = scale
         self.objects_per_batch = objects_per_batch
         self.max_objects = max_objects
-        self._read = read_settings(
-            self.device, top_k=self.memory_settings.top_k, block_bytes=block_bytes
-        )
+        self._read = read_settings(self.device, self.memory_settings, block_bytes=block_bytes)
         self._colour = torch.tensor(model.padding_colour, device=self.device).view(3, 1, 1)
         self.reset()
 

@@ -1,13 +1,14 @@
 """Space-time memory read: every query position gathers values from all remembered positions.
 
 Sources: STM (Oh et al., ICCV 2019, 3.3) for the dot product; STCN (Cheng et al., NeurIPS 2021,
-3.3) for the negative squared L2 distance; top-k: MiVOS (Cheng et al., CVPR 2021, 3.2).
+3.3) for the negative squared L2 distance; top-k: MiVOS (Cheng et al., CVPR 2021, 3.2); kernelised
+read: KMN (Seong et al., ECCV 2020, 3.2).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -17,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 Similarity = Literal["dot", "l2"]
+
+KERNEL_HEIGHT = 30
+"""Positions of the shorter side for which the kernel's width is given: 480 pixels at stride 16."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class ReadSettings:
 
     top_k: int | None = None
     """Softmax over only the k most similar positions of each query position (None: over all)."""
+    kernel_sigma: float | None = None
+    """Standard deviation of a Gaussian around the query position that is most similar to a
+    remembered one, in positions of a map that is 30 of them high, and in proportion for others:
+    each remembered position is read mainly there (None: everywhere)."""
     dense_bytes: int | None = None
     """Largest affinity matrix that is computed at once (None: any size)."""
     block_bytes: int | None = None
@@ -49,7 +57,9 @@ def read_memory(
 
     Weights are the softmax over all T*h*w remembered positions of ``k_M . k_Q / sqrt(Ck)`` (dot)
     or ``(2 k_M . k_Q - |k_M|^2) / sqrt(Ck)`` (l2: the negative squared distance less the query's
-    own norm, which the softmax cancels).
+    own norm, which the softmax cancels). With a kernel, the weight of remembered position j at
+    query position i is multiplied by ``exp(-|x_i - x_m|^2 / (2 sigma^2))``, where m is the query
+    position most similar to j, before the normalisation.
 
     Args:
         query_key: (B, Ck, h, w).
@@ -70,12 +80,13 @@ def read_memory(
     table = values.transpose(1, 2)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
     rows = _block_rows(queries, keys, table, settings)
+    read = partial(_read, similarity=similarity, settings=settings, width=query_key.shape[3])
     if rows is None:
-        readout = _read(queries, keys, table, similarity, settings.top_k, queries.shape[2])
+        readout = read(queries, keys, table, rows=queries.shape[2])
     else:
         # Group by group: a product of more rows repacks its operands less often.
         groups = zip(queries.split(1), keys.contiguous().split(1), table.split(1), strict=True)
-        readout = torch.cat([_read(*group, similarity, settings.top_k, rows) for group in groups])
+        readout = torch.cat([read(*group, rows=rows) for group in groups])
     return readout.transpose(1, 2).reshape(batch, objects, value_dim, *query_key.shape[-2:])
 
 
@@ -96,18 +107,26 @@ def _read(
     queries: Tensor,
     keys: Tensor,
     table: Tensor,
+    *,
     similarity: Similarity,
-    top_k: int | None,
+    settings: ReadSettings,
     rows: int,
+    width: int,
 ) -> Tensor:
     """(G, Ck, Q) queries, (G, Ck, P) keys, (G, P, C) values -> (G, Q, C), ``rows`` at a time."""
     affinity = _Affinity(keys, similarity)
     weighted: Callable[[Tensor], Tensor]
-    if top_k is None or top_k >= keys.shape[2]:
+    if settings.top_k is None or settings.top_k >= keys.shape[2]:
         weighted = partial(_weighted_values, table=table)
     else:
-        weighted = partial(_top_k_values, table=table, top_k=top_k)
-    readouts = [weighted(affinity(block)) for block in queries.split(rows, dim=2)]
+        weighted = partial(_top_k_values, table=table, top_k=settings.top_k)
+    blocks = queries.split(rows, dim=2)
+    if settings.kernel_sigma is None:
+        readouts = [weighted(affinity(block)) for block in blocks]
+    else:
+        sigma = settings.kernel_sigma * min(width, queries.shape[2] // width) / KERNEL_HEIGHT
+        kernel = _Kernel(affinity, blocks, width=width, sigma=sigma)
+        readouts = [weighted(scores) for scores in kernel.affinities()]
     return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
 
 
@@ -134,6 +153,77 @@ class _Affinity:
             if self._offset is None:
                 return torch.bmm(scaled, self._keys)
             return torch.baddbmm(self._offset, scaled, self._keys)
+
+    def own_norms(self, queries: Tensor) -> Tensor | None:
+        """(G, Ck, Q) -> (G, Q, 1), the part of l2's negative distance that the result leaves out.
+
+        It matters only where query positions are compared with each other (None with dot).
+        """
+        if self._offset is None:
+            return None
+        norms = queries.float().square().sum(dim=1).unsqueeze(2)
+        return norms * (self._scale / 2)
+
+
+class _Kernel:
+    """Affinities with a Gaussian around each remembered position's most similar query position."""
+
+    def __init__(
+        self, affinity: _Affinity, blocks: Sequence[Tensor], *, width: int, sigma: float
+    ) -> None:
+        """
+        Args:
+            affinity: of the remembered positions.
+            blocks: the query positions in order, each (G, Ck, rows).
+            width: of the map of query positions.
+            sigma: standard deviation of the Gaussian in positions.
+        """
+        self._affinity = affinity
+        self._blocks = blocks
+        self._width = width
+        self._sigma = sigma
+        # The only block's affinities serve both passes.
+        self._kept = affinity(blocks[0]) if len(blocks) == 1 else None
+
+    def affinities(self) -> Iterator[Tensor]:
+        """Yield the affinities of each block of query positions, (G, rows, P)."""
+        y, x = self._coordinates(self._most_similar())
+        # -|x_i - x_m|^2 / 2 less -|x_i|^2 / 2, which the softmax over j cancels.
+        offset = (y.square() + x.square()).unsqueeze(1) / (2 * self._sigma**2)
+        centres = torch.stack([y, x], dim=1)
+        first = 0
+        for block in self._blocks:
+            scores = self._affinity(block) if self._kept is None else self._kept
+            positions = torch.arange(first, first + block.shape[2], device=block.device)
+            points = torch.stack(self._coordinates(positions), dim=1).expand(len(block), -1, -1)
+            with torch.autocast(block.device.type, enabled=False):
+                yield scores.sub_(offset).baddbmm_(points, centres, alpha=1 / self._sigma**2)
+            first += block.shape[2]
+
+    def _most_similar(self) -> Tensor:
+        """Return the query position most similar to each remembered one, (G, P)."""
+        best: Tensor | None = None
+        positions = torch.empty(0)
+        first = 0
+        for block in self._blocks:
+            scores = self._affinity(block) if self._kept is None else self._kept
+            norms = self._affinity.own_norms(block)
+            if norms is not None:
+                scores = scores.sub_(norms)  # in place: the softmax over j cancels it
+            similarity, position = scores.max(dim=1)
+            position += first
+            if best is None:
+                best, positions = similarity, position
+            else:
+                positions = torch.where(similarity > best, position, positions)
+                best = torch.maximum(best, similarity)
+            first += block.shape[2]
+        return positions
+
+    def _coordinates(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return row and column of query positions."""
+        rows = positions.div(self._width, rounding_mode="floor")
+        return rows.float(), (positions % self._width).float()
 
 
 def _weighted_values(affinity: Tensor, *, table: Tensor) -> Tensor:

@@ -7,12 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scmn import InputError, MemorySettings
+from scmn import InputError, MemorySettings, VideoSegmenter
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import complete_settings
 from scmn.inference.memory.storage import MemoryStore
 from scmn.networks.base import MemoryFrames
 from scmn.networks.stm import STM
+from tests.conftest import build_small
+from tests.inference.clips import TWO, video
 
 
 def frame(time: int, objects: int = 1, *, shared_key: bool = False) -> MemoryFrames:
@@ -192,3 +194,22 @@ def test_store_returns_views() -> None:
 def test_store_without_frames_raises() -> None:
     with pytest.raises(ValueError, match="nothing"):
         MemoryStore().frames()
+
+
+@pytest.mark.parametrize("name", ["stm", "stcn", "scmn"])
+def test_a_narrow_kernel_changes_the_masks_and_a_wide_one_does_not(name: str) -> None:
+    network = build_small(name)
+
+    def probabilities(kernel: object) -> torch.Tensor:
+        segmenter = VideoSegmenter(network, memory={"kernel": kernel})
+        return list(segmenter.run(video(4), TWO))[-1].probabilities
+
+    plain = probabilities(None)
+    torch.testing.assert_close(probabilities({"sigma": 1e6}), plain)
+    assert (probabilities({"sigma": 1.0}) - plain).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("kernel", [5.6, {"width": 1}, {"sigma": 0}, {"sigma": "wide"}])
+def test_wrong_kernels_are_refused(kernel: object) -> None:
+    with pytest.raises(InputError, match=r"memory\.kernel"):
+        policy(kernel=kernel)

@@ -76,14 +76,14 @@ def test_blocked_read_equals_the_dense_read(
     query, key, value = tensors(1, objects, 1 if shared else objects, frames, (height, width))
     dense = read_memory(query, key, value, similarity=similarity, settings=ReadSettings(top_k))
     blocked = read_memory(
-        query, key, value, similarity=similarity, settings=ReadSettings(top_k, 0, 1)
+        query, key, value, similarity=similarity, settings=ReadSettings(top_k, None, 0, 1)
     )
     automatic = read_memory(
         query,
         key,
         value,
         similarity=similarity,
-        settings=ReadSettings(top_k, block_bytes, block_bytes, 0.1),
+        settings=ReadSettings(top_k, None, block_bytes, block_bytes, 0.1),
     )
     torch.testing.assert_close(blocked, dense)
     torch.testing.assert_close(automatic, dense)
@@ -111,6 +111,66 @@ def test_top_k_of_all_positions_is_the_full_softmax() -> None:
     full = read_memory(query, key, value, similarity="dot")
     every = read_memory(query, key, value, similarity="dot", settings=ReadSettings(top_k=3 * 20))
     torch.testing.assert_close(every, full)
+
+
+def plain_kernel_read(
+    query: Tensor, key: Tensor, value: Tensor, similarity: str, sigma: float, top_k: int | None
+) -> Tensor:
+    """Compute KMN's equations 3 to 5 for each object, position by position."""
+    objects, height, width = value.shape[1], *query.shape[-2:]
+    places = [(y, x) for y in range(height) for x in range(width)]
+    readout = torch.empty(1, objects, value.shape[2], height, width)
+    for n in range(objects):
+        keys = key[0, min(n, key.shape[1] - 1)].flatten(1)
+        values = value[0, n].flatten(1)
+        scores = torch.empty(len(places), keys.shape[1])
+        for i, (y, x) in enumerate(places):
+            q = query[0, :, y, x, None]
+            scores[i] = (keys * q).sum(0) if similarity == "dot" else -(keys - q).square().sum(0)
+        scores = scores / math.sqrt(keys.shape[0])
+        weights = scores.exp()
+        for j in range(keys.shape[1]):
+            best_y, best_x = places[int(scores[:, j].argmax())]
+            for i, (y, x) in enumerate(places):
+                squared = (y - best_y) ** 2 + (x - best_x) ** 2
+                weights[i, j] *= math.exp(-squared / (2 * sigma**2))
+        if top_k is not None:
+            threshold = weights.topk(top_k, dim=1).values[:, -1:]
+            weights = weights * (weights >= threshold)
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        readout[0, n] = (values @ weights.T).unflatten(1, (height, width))
+    return readout
+
+
+@pytest.mark.parametrize("similarity", ["dot", "l2"])
+@pytest.mark.parametrize("keys", [1, 2])
+@pytest.mark.parametrize("top_k", [None, 7])
+def test_kernel_weighs_by_the_distance_from_the_most_similar_query_position(
+    similarity: Similarity, keys: int, top_k: int | None
+) -> None:
+    query, key, value = tensors(keys=keys)
+    # A map of 4 x 5: the width is given for one of 30 rows.
+    for read in (
+        ReadSettings(top_k, kernel_sigma=9.0),
+        ReadSettings(top_k, kernel_sigma=9.0, dense_bytes=0, block_bytes=1000),
+    ):
+        readout = read_memory(query, key, value, similarity=similarity, settings=read)
+        expected = plain_kernel_read(query, key, value, similarity, 9.0 * 4 / 30, top_k)
+        torch.testing.assert_close(readout, expected, atol=1e-5, rtol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = read_memory(
+            query.bfloat16(), key.bfloat16(), value, similarity=similarity, settings=read
+        )
+    rounded = [t.bfloat16().float() for t in (query, key)]
+    expected = plain_kernel_read(*rounded, value, similarity, 9.0 * 4 / 30, top_k)
+    torch.testing.assert_close(half, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_wide_kernel_changes_nothing() -> None:
+    query, key, value = tensors()
+    plain = read_memory(query, key, value, similarity="l2")
+    wide = read_memory(query, key, value, similarity="l2", settings=ReadSettings(kernel_sigma=1e6))
+    torch.testing.assert_close(wide, plain)
 
 
 def test_gradients_of_blocked_and_dense_reads_are_equal() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from scmn.inference.acceleration.refinement import BandedRefinement
+from scmn.inference.memory.settings import MemorySettings
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.decoder import FINEST_STRIDE
 from scmn.networks.memory_read import ReadSettings
@@ -34,20 +35,23 @@ OTHER_MAPS = 10
 
 
 def read_settings(
-    device: torch.device, *, top_k: int | None, block_bytes: int | None
+    device: torch.device, memory: MemorySettings, *, block_bytes: int | None
 ) -> ReadSettings:
     """Return how a device reads the memory.
 
     Args:
         device: where the network runs.
-        top_k: as in ``MemorySettings``.
+        memory: the user's settings.
         block_bytes: the user's limit on the affinity matrix (None: the device's own).
     """
+    sigma = None if memory.kernel is None else memory.kernel.sigma
     if block_bytes is not None:
-        return ReadSettings(top_k, block_bytes, block_bytes)
+        return ReadSettings(memory.top_k, sigma, block_bytes, block_bytes)
     if device.type == "cpu":
-        return ReadSettings(top_k, CPU_DENSE_BYTES, CPU_BLOCK_BYTES, CPU_ROWS_PER_CHANNEL)
-    return ReadSettings(top_k, GPU_BLOCK_BYTES, GPU_BLOCK_BYTES)
+        return ReadSettings(
+            memory.top_k, sigma, CPU_DENSE_BYTES, CPU_BLOCK_BYTES, CPU_ROWS_PER_CHANNEL
+        )
+    return ReadSettings(memory.top_k, sigma, GPU_BLOCK_BYTES, GPU_BLOCK_BYTES)
 
 
 def fitting_objects(

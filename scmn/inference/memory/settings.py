@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,28 @@ from scmn.errors import InputError, nearest_name
 
 OLD_NAMES = {"keep_first": "keep_annotated"}
 """Earlier names of settings, which files may still hold."""
+
+
+@dataclass
+class KernelSettings:
+    """Kernelised read (KMN, Seong et al., ECCV 2020, 3.2): each remembered position is read mainly
+    near the query position that is most similar to it.
+
+    Attributes:
+        sigma: standard deviation of the Gaussian, in positions at stride 16 of frames whose shorter
+            side is 480 pixels; it scales with the resolution.
+    """
+
+    sigma: float = 5.6
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: a width that is not positive and finite.
+        """
+        number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
+        if not (number and 0 < self.sigma < math.inf):
+            raise InputError(f"memory.kernel.sigma must be a number above 0, not {self.sigma!r}")
 
 
 @dataclass
@@ -26,6 +49,7 @@ class MemorySettings:
         max_frames: remember at most this many frames besides those that are never forgotten and,
             with ``keep_previous``, the previous frame; the oldest is dropped (None: no limit).
         top_k: read only the k most similar positions (None: all).
+        kernel: kernelised read (None: every position is read everywhere).
     """
 
     every: int | None
@@ -33,13 +57,14 @@ class MemorySettings:
     keep_previous: bool
     max_frames: int | None
     top_k: int | None
+    kernel: KernelSettings | None = None
 
     def __post_init__(self) -> None:
         """
         Raises:
             InputError: a wrong value.
         """
-        check_settings(vars(self))
+        vars(self).update(check_settings(vars(self)))
 
 
 def complete_settings(
@@ -73,12 +98,22 @@ def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
                 f"unknown memory setting '{name}'{nearest_name(name, known)}; "
                 f"known: {', '.join(known)}"
             )
-        if name.startswith("keep_"):
+        if name == "kernel":
+            settings[name] = _kernel(value)
+        elif name.startswith("keep_"):
             if not isinstance(value, bool):
                 raise InputError(f"memory.{name} must be true or false, not {value!r}")
         elif value is not None and (type(value) is not int or value < 1):
             raise InputError(f"memory.{name} must be an integer above 0 or null, not {value!r}")
     return settings
+
+
+def _kernel(value: Any) -> KernelSettings | None:
+    if value is None or isinstance(value, KernelSettings):
+        return value
+    if not isinstance(value, Mapping) or not set(value) <= {"sigma"}:
+        raise InputError(f"memory.kernel must be null or {{sigma: NUMBER}}, not {value!r}")
+    return KernelSettings(**value)
 
 
 def current_names(memory: Mapping[str, Any]) -> dict[str, Any]:
