@@ -135,7 +135,7 @@ class MemoryNetwork(nn.Module, ABC):
     padding_colour: ClassVar[tuple[float, float, float]]
     """RGB in [0, 1] with which frames are padded to a multiple of 16."""
     similarity: Similarity
-    memory_defaults: Mapping[str, int | bool | None]
+    memory_defaults: Mapping[str, Any]
     """The published memory policy: what to remember and how to read it, by the field names of
     ``scmn.inference.memory.settings.MemorySettings``. Defined nowhere else."""
 

@@ -26,7 +26,7 @@ described: with all of them at STM's setting and ResNet-50 trunks, SCMN is STM, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -52,7 +52,7 @@ class SCMN(MemoryNetwork):
 
     remembers_padding: ClassVar[bool] = STM.remembers_padding
     padding_colour: ClassVar[tuple[float, float, float]] = STM.padding_colour
-    memory_defaults: Mapping[str, int | bool | None] = STM.memory_defaults
+    memory_defaults: Mapping[str, Any] = STM.memory_defaults
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ separate convolutions of image and masks, whose sum is the published five-channe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class STCN(MemoryNetwork):
     # The published code pads with zeros after normalisation, which is the mean colour before it.
     padding_colour: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     similarity: Similarity = "l2"
-    memory_defaults: Mapping[str, int | bool | None] = {
+    memory_defaults: Mapping[str, Any] = {
         "every": 5,
         "keep_annotated": True,
         "keep_previous": False,

@@ -9,7 +9,7 @@ objects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class STM(MemoryNetwork):
     remembers_padding: ClassVar[bool] = False
     padding_colour: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
     similarity: Similarity = "dot"
-    memory_defaults: Mapping[str, int | bool | None] = {
+    memory_defaults: Mapping[str, Any] = {
         "every": 5,
         "keep_annotated": True,
         "keep_previous": True,

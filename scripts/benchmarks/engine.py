@@ -108,7 +108,10 @@ class _Package:
 
     def __init__(self, network: MemoryNetwork, *, precision: str) -> None:
         self._segmenter = VideoSegmenter(
-            network, memory={"every": None, "max_frames": None}, precision=precision
+            network,
+            # The reference has no kernel.
+            memory={"every": None, "max_frames": None, "kernel": None},
+            precision=precision,
         )
         self.keep_previous = self._segmenter.memory_settings.keep_previous
 

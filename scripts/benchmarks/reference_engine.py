@@ -162,7 +162,7 @@ class ReferenceEngine:
         if self.top_k is None:
             weights = torch.softmax(affinity, dim=1)
         else:
-            best, positions = torch.topk(affinity, self.top_k, dim=1)
+            best, positions = torch.topk(affinity, min(self.top_k, affinity.shape[1]), dim=1)
             best = torch.softmax(best, dim=1)
             weights = affinity.zero_().scatter_(1, positions, best)
         return (values @ weights).unflatten(2, query.shape[-2:])
