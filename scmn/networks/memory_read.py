@@ -8,7 +8,7 @@ read: KMN (Seong et al., ECCV 2020, 3.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -120,13 +120,10 @@ def _read(
         weighted = partial(_weighted_values, table=table)
     else:
         weighted = partial(_top_k_values, table=table, top_k=settings.top_k)
-    blocks = queries.split(rows, dim=2)
-    if settings.kernel_sigma is None:
-        readouts = [weighted(affinity(block)) for block in blocks]
-    else:
+    if settings.kernel_sigma is not None:
         sigma = settings.kernel_sigma * min(width, queries.shape[2] // width) / KERNEL_HEIGHT
-        kernel = _Kernel(affinity, blocks, width=width, sigma=sigma)
-        readouts = [weighted(scores) for scores in kernel.affinities()]
+        queries = affinity.add_kernel(queries, width=width, sigma=sigma, rows=rows)
+    readouts = [weighted(affinity(block)) for block in queries.split(rows, dim=2)]
     return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
 
 
@@ -154,76 +151,47 @@ class _Affinity:
                 return torch.bmm(scaled, self._keys)
             return torch.baddbmm(self._offset, scaled, self._keys)
 
-    def own_norms(self, queries: Tensor) -> Tensor | None:
-        """(G, Ck, Q) -> (G, Q, 1), the part of l2's negative distance that the result leaves out.
+    def add_kernel(self, queries: Tensor, *, width: int, sigma: float, rows: int) -> Tensor:
+        """Add a Gaussian around each remembered position's most similar query position.
 
-        It matters only where query positions are compared with each other (None with dot).
-        """
-        if self._offset is None:
-            return None
-        norms = queries.float().square().sum(dim=1).unsqueeze(2)
-        return norms * (self._scale / 2)
-
-
-class _Kernel:
-    """Affinities with a Gaussian around each remembered position's most similar query position."""
-
-    def __init__(
-        self, affinity: _Affinity, blocks: Sequence[Tensor], *, width: int, sigma: float
-    ) -> None:
-        """
         Args:
-            affinity: of the remembered positions.
-            blocks: the query positions in order, each (G, Ck, rows).
-            width: of the map of query positions.
+            queries: all query positions, (G, Ck, Q).
+            width: of their map.
             sigma: standard deviation of the Gaussian in positions.
+            rows: query positions of a block, whose size is kept to.
+
+        Returns:
+            The queries with their coordinates, (G, Ck + 2, Q), of which this now takes blocks.
         """
-        self._affinity = affinity
-        self._blocks = blocks
-        self._width = width
-        self._sigma = sigma
-        # The only block's affinities serve both passes.
-        self._kept = affinity(blocks[0]) if len(blocks) == 1 else None
+        count, remembered = queries.shape[2], self._keys.shape[2]
+        centres = self._most_similar(queries.float(), max(1, rows * remembered // count))
+        y, x = _coordinates(centres, width)
+        # -|x_i - x_m|^2 is a product of coordinates and a part of m; the softmax over j cancels
+        # the part of i.
+        coordinates = torch.stack([y, x], dim=1) / (sigma**2 * self._scale)
+        self._keys = torch.cat([self._keys, coordinates], dim=1)
+        offset = (y.square() + x.square()).unsqueeze(1) / (-2 * sigma**2)
+        self._offset = offset if self._offset is None else self._offset + offset
+        points = torch.stack(_coordinates(torch.arange(count, device=queries.device), width))
+        return torch.cat([queries.float(), points.expand(len(queries), -1, -1)], dim=1)
 
-    def affinities(self) -> Iterator[Tensor]:
-        """Yield the affinities of each block of query positions, (G, rows, P)."""
-        y, x = self._coordinates(self._most_similar())
-        # -|x_i - x_m|^2 / 2 less -|x_i|^2 / 2, which the softmax over j cancels.
-        offset = (y.square() + x.square()).unsqueeze(1) / (2 * self._sigma**2)
-        centres = torch.stack([y, x], dim=1)
-        first = 0
-        for block in self._blocks:
-            scores = self._affinity(block) if self._kept is None else self._kept
-            positions = torch.arange(first, first + block.shape[2], device=block.device)
-            points = torch.stack(self._coordinates(positions), dim=1).expand(len(block), -1, -1)
-            with torch.autocast(block.device.type, enabled=False):
-                yield scores.sub_(offset).baddbmm_(points, centres, alpha=1 / self._sigma**2)
-            first += block.shape[2]
-
-    def _most_similar(self) -> Tensor:
+    def _most_similar(self, queries: Tensor, columns: int) -> Tensor:
         """Return the query position most similar to each remembered one, (G, P)."""
-        best: Tensor | None = None
-        positions = torch.empty(0)
-        first = 0
-        for block in self._blocks:
-            scores = self._affinity(block) if self._kept is None else self._kept
-            norms = self._affinity.own_norms(block)
-            if norms is not None:
-                scores = scores.sub_(norms)  # in place: the softmax over j cancels it
-            similarity, position = scores.max(dim=1)
-            position += first
-            if best is None:
-                best, positions = similarity, position
-            else:
-                positions = torch.where(similarity > best, position, positions)
-                best = torch.maximum(best, similarity)
-            first += block.shape[2]
-        return positions
+        # l2's norms of the queries, which the softmax over j cancels, matter here.
+        norms = queries.new_zeros(len(queries), 1, queries.shape[2])
+        if self._offset is not None:
+            norms = queries.square().sum(dim=1, keepdim=True) * (-self._scale / 2)
+        with torch.autocast(queries.device.type, enabled=False):
+            best = [
+                torch.baddbmm(norms, keys.transpose(1, 2), queries, alpha=self._scale).max(dim=2)
+                for keys in self._keys.split(columns, dim=2)
+            ]
+        return torch.cat([block.indices for block in best], dim=1)
 
-    def _coordinates(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return row and column of query positions."""
-        rows = positions.div(self._width, rounding_mode="floor")
-        return rows.float(), (positions % self._width).float()
+
+def _coordinates(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the rows and columns of query positions."""
+    return positions.div(width, rounding_mode="floor").float(), (positions % width).float()
 
 
 def _weighted_values(affinity: Tensor, *, table: Tensor) -> Tensor:

@@ -66,7 +66,6 @@ MODELS: dict[str, ModelEntry] = {
             "every": 2,
             "keep_previous": False,
             "max_frames": 2,
-            "top_k": 64,
             "kernel": {"sigma": 5.6},
         },
     ),

@@ -163,7 +163,8 @@ def test_kernel_weighs_by_the_distance_from_the_most_similar_query_position(
         )
     rounded = [t.bfloat16().float() for t in (query, key)]
     expected = plain_kernel_read(*rounded, value, similarity, 9.0 * 4 / 30, top_k)
-    torch.testing.assert_close(half, expected, atol=1e-5, rtol=1e-4)
+    # The values are weighted in bfloat16.
+    torch.testing.assert_close(half.float(), expected, atol=0.02, rtol=0.02)
 
 
 def test_a_wide_kernel_changes_nothing() -> None:
