@@ -38,6 +38,7 @@ from scmn.training.progress import Progress, Throughput
 from scmn.training.settings import TrainingSettings
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
+from scmn.weights.files import check_finite
 
 
 @dataclass(frozen=True)
@@ -316,6 +317,8 @@ class Trainer:
             validation_due=self._validation_due,
             history=self.history,
         )
+        with self.processes.share_errors():
+            check_finite(checkpoint.model, f"the network after step {self.iteration}")
         self.processes.on_first(lambda: self.folder.save(checkpoint, best=best))
 
     def _restore_stage(self, stage: Stage, checkpoint: Checkpoint) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -90,7 +91,12 @@ def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsF
 
 
 def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
-    """Load ``file`` into ``network``; InputError names the tensors that differ."""
+    """Load ``file`` into ``network``.
+
+    Raises:
+        InputError: tensors are missing, unknown, of another shape or type, or not finite; they are
+            named.
+    """
     own = network.state_dict()
     missing = [n for n in own if n not in file.state and not n.endswith("num_batches_tracked")]
     unknown = [name for name in file.state if name not in own]
@@ -108,7 +114,28 @@ def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
         raise InputError(
             f"{file.path} does not fit {type(network).__name__}: it {'; it '.join(problems)}"
         )
+    check_finite(file.state, str(file.path))
     network.load_state_dict({**own, **file.state})
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Check that weights are finite floating-point numbers.
+
+    Raises:
+        InputError: they are not; the ``source`` and the tensors are named.
+    """
+    wrong = [
+        f"{name} of {value.dtype}"
+        for name, value in state.items()
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked")
+    ]
+    if wrong:
+        raise InputError(f"{source} has weights that are not floating-point: {_first(wrong)}")
+    numbers = [(name, value) for name, value in state.items() if value.is_floating_point()]
+    finite = torch.stack([value.float().isfinite().all() for _, value in numbers]).tolist()
+    wrong = [name for (name, _), good in zip(numbers, finite, strict=True) if not good]
+    if wrong:
+        raise InputError(f"{source} has NaN or infinite numbers in {_first(wrong)}")
 
 
 def save_weights(
@@ -132,6 +159,7 @@ def save_weights(
         "description": json.dumps(
             {"name": network.description.name, "settings": dict(network.description.settings)}
         ),
+        "crc32": _crc32(state),
     }
     with atomic_path(Path(path)) as temporary:
         # save_file would create a file that only its owner can read.
@@ -153,6 +181,9 @@ def _read_safetensors(path: Path) -> WeightsFile:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+    # Files of earlier versions have no checksum.
+    if "crc32" in metadata and metadata["crc32"] != _crc32(state):
+        raise InputError(f"{path} is damaged: wrong checksum")
     if "description" not in metadata:
         return WeightsFile(path, state, None)
     try:
@@ -163,21 +194,39 @@ def _read_safetensors(path: Path) -> WeightsFile:
     return WeightsFile(path, _used(state, described), described)
 
 
+def _crc32(state: Mapping[str, Tensor]) -> str:
+    """Return a checksum of names, types and numbers, in hexadecimal digits."""
+    checksum = 0
+    for name, value in sorted(state.items()):
+        checksum = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), checksum)
+        content = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+        checksum = zlib.crc32(content.numpy().tobytes(), checksum)
+    return f"{checksum:08x}"
+
+
 def load_tensors_only(path: Path) -> dict[str, Any]:
     """Read a torch file that holds a dictionary of tensors and plain data.
+
+    The checksums of its parts, which ``torch.save`` writes, are compared.
 
     Raises:
         InputError: it cannot be read, or holds anything else.
     """
+    damaged = None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):  # torch's format until 1.6 has no checksums
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} refused: it is damaged or holds pickled objects other than tensors, "
             "which could run code when loaded"
         ) from error
-    except (RuntimeError, EOFError, BadZipFile, OSError, ValueError) as error:
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a file of weights: {_line(error)}") from error
+    if damaged is not None:
+        raise InputError(f"{path} is damaged: wrong checksum of {damaged}")
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a file of weights: it holds a {type(content).__name__}")
     return content

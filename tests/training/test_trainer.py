@@ -424,6 +424,20 @@ def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Pat
         train(settings, tmp_path / "run", stage="main")
 
 
+def test_train_writes_no_weights_that_are_not_finite(davis: Path, tmp_path: Path) -> None:
+    """The loss of the only step is finite; its update is not."""
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.stages.main.iterations=1",
+        "training.stages.main.optimizer.learning_rate=1.0e39",
+    )
+    with pytest.raises(InputError, match="network after step 1 has NaN or infinite numbers in"):
+        train(settings, tmp_path / "run", stage="main")
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
 def test_train_writes_no_checkpoint_after_a_non_finite_loss(
     davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

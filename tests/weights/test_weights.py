@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scmn import InputError, build_model, save_weights
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import FORMER_SETTINGS, MODELS
-from scmn.weights.files import read_weights
+from scmn.weights.files import load_weights, read_weights
 from tests.conftest import SMALL, build_small
 
 
@@ -218,3 +219,47 @@ def test_read_weights_refuses_invalid_metadata(tmp_path: Path) -> None:
 def test_read_weights_reports_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not found: .*absent\.pth"):
         build_model("stm", weights=tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), r"NaN or infinite numbers in decoder\.\S+$"),
+        (float("-inf"), r"NaN or infinite numbers in decoder\.\S+$"),
+        (None, r"not floating-point: decoder\.\S+ of torch.int64"),
+    ],
+)
+def test_build_model_refuses_weights_that_are_no_numbers(
+    tmp_path: Path, suffix: str, value: float | None, message: str
+) -> None:
+    network = build_small("stm")
+    state = network.state_dict()
+    name = next(name for name in state if name.startswith("decoder."))
+    state[name] = state[name].long() if value is None else torch.full_like(state[name], value)
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save(state, path)
+    else:
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+    with pytest.raises(InputError, match=message):
+        load_weights(network, read_weights(path))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_read_weights_compares_checksums(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save(build_small("stm").state_dict(), path)
+    else:
+        save_weights(build_small("stm"), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged: wrong checksum"):
+        read_weights(path)
+
+
+def test_bundled_weights_have_a_checksum() -> None:
+    with safe_open(read_weights("default").path, framework="pt") as file:
+        assert "crc32" in file.metadata()
