@@ -69,6 +69,35 @@ class Prediction:
         return self.geometry.frame_maps(self.network_probabilities)
 
     @property
+    def confidence(self) -> Tensor:
+        """How clear each object's mask is, (N,) in [0, 1], on the device; 0 without a mask.
+
+        The mean of ``1 - p2 / p1`` over the mask's pixels, of the largest and the second largest
+        probability: what AFB-URR (Liang et al., NeurIPS 2020, 3.4) calls uncertain where they are
+        close.
+        """
+        margins, pixels = self._mask_sums
+        return margins / pixels.clamp(min=1)
+
+    @property
+    def present(self) -> Tensor:
+        """Whether each object has a mask on this frame, bool (N,), on the device."""
+        return self._mask_sums[1] > 0
+
+    @cached_property
+    def _mask_sums(self) -> tuple[Tensor, Tensor]:
+        """The sum of ``1 - p2 / p1`` over each object's mask, and its pixels, both (N,)."""
+        probabilities = self.network_probabilities.float()
+        sums = probabilities.new_zeros(2, probabilities.shape[0])
+        if self.object_ids:
+            (first, second), channels = probabilities.topk(2, dim=0)
+            margins = (1 - second / first).flatten()
+            channel = channels[0].flatten()
+            sums[0].scatter_add_(0, channel, margins)
+            sums[1].scatter_add_(0, channel, torch.ones_like(margins))
+        return sums[0, 1:], sums[1, 1:]
+
+    @property
     def spatial_prior(self) -> Tensor | None:
         """SCMN's spatial prior of each object, (N, H, W) in [0, 1] at the frame's own size.
 
