@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scmn.errors import InputError
-from scmn.inference.base import Segmenter
+from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.prediction import Prediction
 from scmn.inference.segmenter import VideoSegmenter
@@ -57,6 +57,7 @@ class AugmentedSegmenter(Segmenter):
         Raises:
             InputError: no scale, or one that is not positive.
         """
+        super().__init__()
         if not scales or min(scales) <= 0:
             raise InputError(f"test-time scales must be positive numbers, not {list(scales)}")
         self._views: list[_View] = []
@@ -69,20 +70,28 @@ class AugmentedSegmenter(Segmenter):
         self.precision = segmenter.precision
 
     @property
+    def frame_count(self) -> int:
+        """The number of frames of the video so far."""
+        return self._views[0].segmenter.frame_count
+
+    @property
     def object_ids(self) -> tuple[int, ...]:
         """The ids of the objects that are being segmented."""
         return self._views[0].segmenter.object_ids
 
+    @exclusive
     def reset(self) -> None:
         """Forget everything: the next frame is the first of a new video."""
         for view in self._views:
             view.segmenter.reset()
 
+    @exclusive
     def remove_object(self, object_id: int) -> None:
         """Stop segmenting an object; InputError if there is no such object."""
         for view in self._views:
             view.segmenter.remove_object(object_id)
 
+    @exclusive
     @torch.inference_mode()
     def step(
         self,
@@ -110,6 +119,7 @@ class AugmentedSegmenter(Segmenter):
         assert first is not None
         return replace(first, network_probabilities=merged / len(self._views))
 
+    @exclusive
     def skip(
         self,
         frame: FrameImage,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 
@@ -11,9 +14,35 @@ from scmn.errors import InputError
 from scmn.inference.frames import FrameImage, LabelMap, VideoLabels, labels_by_frame
 from scmn.inference.prediction import Prediction
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_Self = TypeVar("_Self", bound="Segmenter")
+
+
+def exclusive(
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Refuse a method of a segmenter while another thread is in one."""
+
+    @wraps(method)
+    def guarded(self: _Self, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        if not self._free.acquire(blocking=False):
+            raise InputError(
+                "the segmenter is in use by another thread: make one for each video (they can "
+                "share a network)"
+            )
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._free.release()
+
+    return guarded
+
 
 class Segmenter(ABC):
     """Segments videos frame by frame: one frame in, one prediction out.
+
+    It holds the state of one video. Several videos at a time need a segmenter each.
 
     Attributes:
         device: where the network runs.
@@ -22,6 +51,16 @@ class Segmenter(ABC):
 
     device: torch.device
     precision: str
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+        self._run: object = None
+        """Of the current :meth:`run`."""
+
+    @property
+    @abstractmethod
+    def frame_count(self) -> int:
+        """The number of frames of the video so far."""
 
     @property
     @abstractmethod
@@ -95,12 +134,19 @@ class Segmenter(ABC):
                 iterable of (index, label map) pairs. Frames before the first one are background.
 
         Raises:
-            InputError: as :meth:`step`, or a label map for a frame that the video does not have.
+            InputError: as :meth:`step`, a label map for a frame that the video does not have, or
+                the segmenter was used for something else between two frames.
         """
         by_frame = labels_by_frame(labels)
         self.reset()
+        run = self._run = object()
         count = 0
         for frame in frames:
+            if self._run is not run or self.frame_count != count:
+                raise InputError(
+                    f"frame {count}: the segmenter was used for other frames since the one before: "
+                    "make one for each video (they can share a network)"
+                )
             yield self.step(frame, by_frame.pop(count, None))
             count += 1
         if by_frame:

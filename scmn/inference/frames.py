@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from scmn.data.masks import MAX_OBJECT_ID, VOID
@@ -23,12 +23,23 @@ VideoLabels: TypeAlias = LabelMap | Mapping[int, LabelMap] | Iterable[tuple[int,
 """A label map for the first frame, or frame indices with their label maps."""
 
 LABEL_MODES = ("P", "L", "I", "1")
+FRAME_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "L", "LA", "1", "CMYK", "YCbCr", "HSV", "LAB")
+"""Modes of eight bits a channel. Pillow cuts others, such as I;16 and F, off at 255."""
+ROUNDING = 1e-3
+"""How far resampling may carry floats beyond [0, 1]."""
 
 
 def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
-    """Return (1, 3, H, W) float32 in [0, 1] on the device; InputError for any other kind."""
+    """Return (1, 3, H, W) float32 in [0, 1] on the device; InputError for any other kind.
+
+    The numbers of a float tensor are checked if it is on the CPU: elsewhere that would wait for the
+    device.
+    """
     if isinstance(frame, Image.Image):
-        frame = np.asarray(frame.convert("RGB"))
+        if frame.mode not in FRAME_MODES:
+            raise InputError(f"a frame image has eight bits a channel, not mode {frame.mode}")
+        # As files are read: cameras store how they were held.
+        frame = np.asarray(ImageOps.exif_transpose(frame).convert("RGB"))
     if isinstance(frame, Tensor) and frame.dtype == torch.uint8:
         if frame.dim() != 3 or frame.shape[2] != 3:
             raise InputError(
@@ -42,6 +53,7 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
                 "a frame tensor is uint8 (H, W, 3) or float (3, H, W) in [0, 1], not "
                 f"{frame.dtype} {tuple(frame.shape)}"
             )
+        _check_range(frame)
         return frame.unsqueeze(0).to(device, torch.float32)
     if not isinstance(frame, np.ndarray):
         raise InputError(
@@ -50,6 +62,14 @@ def image_tensor(frame: FrameImage, device: torch.device) -> Tensor:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InputError(f"a frame array is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
     return image_tensor(upload_frame(frame, device), device)
+
+
+def _check_range(frame: Tensor) -> None:
+    if frame.device.type != "cpu" or frame.numel() == 0:
+        return
+    lowest, highest = (float(number) for number in frame.aminmax())
+    if not (lowest >= -ROUNDING and highest <= 1 + ROUNDING):  # also if one of them is NaN
+        raise InputError(f"a float frame is in [0, 1], not {lowest:g}..{highest:g}")
 
 
 def upload_frame(frame: np.ndarray, device: torch.device) -> Tensor:

@@ -13,7 +13,7 @@ from scmn.data.masks import MAX_OBJECT_ID, object_ids, to_one_hot
 from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
-from scmn.inference.base import Segmenter
+from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device, upload
 from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry
@@ -75,6 +75,7 @@ class VideoSegmenter(Segmenter):
         Raises:
             InputError: an unknown or wrong setting, or no such device.
         """
+        super().__init__()
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.precision = precision
         self._dtype = reduced_dtype(self.device, precision)
@@ -91,6 +92,7 @@ class VideoSegmenter(Segmenter):
         self._colour = torch.tensor(model.padding_colour, device=self.device).view(3, 1, 1)
         self.reset()
 
+    @exclusive
     def reset(self) -> None:
         """Forget everything: the next frame is the first of a new video."""
         self.bank = MemoryBank(self.memory_settings)
@@ -98,6 +100,11 @@ class VideoSegmenter(Segmenter):
         self._geometry: FrameGeometry | None = None
         self._fitting: dict[tuple[int, int], int] = {}
         self._previous_masks: Tensor | None = None
+
+    @property
+    def frame_count(self) -> int:
+        """The number of frames of the video so far."""
+        return self._time
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -110,6 +117,7 @@ class VideoSegmenter(Segmenter):
         remembered = self.bank.wants(self._time, annotated=False)
         return bool(self.object_ids) and (self.model.uses_previous_masks or remembered)
 
+    @exclusive
     @torch.inference_mode()
     def step(
         self,
@@ -123,6 +131,7 @@ class VideoSegmenter(Segmenter):
         assert prediction is not None
         return prediction
 
+    @exclusive
     @torch.inference_mode()
     def skip(
         self,
@@ -183,6 +192,7 @@ class VideoSegmenter(Segmenter):
             return None
         return self._prediction(probabilities, segmentation, geometry, given, label_map)
 
+    @exclusive
     def remove_object(self, object_id: int) -> None:
         """Stop segmenting an object and forget it.
 
