@@ -424,15 +424,16 @@ def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Pat
         train(settings, tmp_path / "run", stage="main")
 
 
-def test_train_writes_no_weights_that_are_not_finite(davis: Path, tmp_path: Path) -> None:
+def test_train_writes_no_weights_that_are_not_finite(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loss of the only step is finite; its update is not."""
-    settings = config(
-        tmp_path,
-        davis,
-        "training.norm=frozen",
-        "training.stages.main.iterations=1",
-        "training.stages.main.optimizer.learning_rate=1.0e39",
-    )
+
+    def overflowing_step(optimizer: torch.optim.Adam, closure: object = None) -> None:
+        optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", overflowing_step)
+    settings = config(tmp_path, davis, "training.stages.main.iterations=1")
     with pytest.raises(InputError, match="network after step 1 has NaN or infinite numbers in"):
         train(settings, tmp_path / "run", stage="main")
     assert not list((tmp_path / "run").glob("*.pt"))
