@@ -429,10 +429,10 @@ def test_train_writes_no_weights_that_are_not_finite(
 ) -> None:
     """The loss of the only step is finite; its update is not."""
 
-    def overflowing_step(optimizer: torch.optim.Adam, closure: object = None) -> None:
+    def overflowing_step(optimizer: torch.optim.AdamW, closure: object = None) -> None:
         optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", overflowing_step)
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflowing_step)
     settings = config(tmp_path, davis, "training.stages.main.iterations=1")
     with pytest.raises(InputError, match="network after step 1 has NaN or infinite numbers in"):
         train(settings, tmp_path / "run", stage="main")

@@ -25,7 +25,7 @@ def clip(objects: int = 2, length: int = 4) -> tuple[torch.Tensor, torch.Tensor,
 @torch.no_grad()
 def test_unroll_equals_inference(small_model: MemoryNetwork) -> None:
     frames, masks, labels = clip()
-    everything = {"every": 1, "top_k": None, "keep_previous": True}
+    everything = {"every": 1, "top_k": None, "keep_previous": True, "kernel": None}
     segmenter = VideoSegmenter(small_model, memory=everything)
     predictions = list(segmenter.run(frames[0], labels.numpy()))
     segmentations = unroll(small_model, frames, masks, torch.ones(1, 2, dtype=torch.bool))
@@ -39,7 +39,9 @@ def test_unroll_equals_inference(small_model: MemoryNetwork) -> None:
 def test_unroll_with_limited_memory_equals_inference(small_model: MemoryNetwork) -> None:
     frames, masks, labels = clip(length=7)
     limited = {"every": 2, "top_k": None, "keep_previous": False, "max_frames": 1}
-    segmenter = VideoSegmenter(small_model, memory={**limited, "keep_annotated": True})
+    segmenter = VideoSegmenter(
+        small_model, memory={**limited, "keep_annotated": True, "kernel": None}
+    )
     predictions = list(segmenter.run(frames[0], labels.numpy()))
     valid = torch.ones(1, 2, dtype=torch.bool)
     settings = UnrollMemorySettings(every=2, max_frames=1)
