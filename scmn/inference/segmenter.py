@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,13 @@ from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.devices import autocast, reduced_dtype, resolve_device, upload
 from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry
+from scmn.inference.memory.files import read_memory, write_memory
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction
 from scmn.networks.aggregation import soft_aggregation
-from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
+from scmn.networks.base import STRIDE, MemoryNetwork, QueryFeatures, Segmentation
+from scmn.tensor_files import tensors_checksum
 
 
 class VideoSegmenter(Segmenter):
@@ -80,6 +84,8 @@ class VideoSegmenter(Segmenter):
         self.precision = precision
         self._dtype = reduced_dtype(self.device, precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
+        self._description = model.description
+        self._weights = tensors_checksum(model.state_dict())
         self.model = accelerate(model, self.device, self._dtype, compiled=compile)
         self._compiled = compile
         self.memory_settings = complete_settings(memory, model.memory_defaults)
@@ -90,11 +96,14 @@ class VideoSegmenter(Segmenter):
         self.max_objects = max_objects
         self._read = read_settings(self.device, self.memory_settings, block_bytes=block_bytes)
         self._colour = torch.tensor(model.padding_colour, device=self.device).view(3, 1, 1)
-        self.reset()
+        self._forget()
 
     @exclusive
     def reset(self) -> None:
         """Forget everything: the next frame is the first of a new video."""
+        self._forget()
+
+    def _forget(self) -> None:
         self.bank = MemoryBank(self.memory_settings)
         self._time = 0
         self._geometry: FrameGeometry | None = None
@@ -209,6 +218,66 @@ class VideoSegmenter(Segmenter):
             kept = [i for i in range(self._previous_masks.shape[1]) if i != position]
             self._previous_masks = self._previous_masks[:, kept]
 
+    @exclusive
+    def save_memory(self, path: str | Path) -> None:
+        """Write what is remembered of the video so far to a ``.safetensors`` file, atomically.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        tensors, bank = self.bank.state()
+        if self._previous_masks is not None:
+            tensors["previous_masks"] = self._previous_masks
+        state = {
+            "frame_count": self._time,
+            "geometry": None if self._geometry is None else asdict(self._geometry),
+            "bank": bank,
+        }
+        write_memory(Path(path), tensors, state, origin=self._origin())
+
+    @exclusive
+    def load_memory(self, path: str | Path, *, new_video: bool = False) -> None:
+        """Replace what is remembered by what :meth:`save_memory` wrote.
+
+        The next frame is the one after the last that had been segmented, and gets the same
+        prediction as it would have got then.
+
+        Args:
+            path: the file.
+            new_video: the next frame is the first of another video, in which the objects may be
+                anywhere. At the network's input it has the size of the earlier one, whose frames
+                count as those before: the last of them is frame -1.
+
+        Raises:
+            InputError: the file is missing, damaged or not a memory, or another network, other
+                weights or other settings made it. The present memory is left as it is.
+        """
+        tensors, state = read_memory(Path(path), origin=self._origin())
+        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        self._forget()
+        count = state["frame_count"]
+        self.bank.restore(tensors, state["bank"], earlier=count if new_video else 0)
+        self._time = 0 if new_video else count
+        self._previous_masks = tensors.get("previous_masks")
+        if not new_video:
+            if state["geometry"] is not None:
+                self._geometry = FrameGeometry(*map(tuple, state["geometry"].values()))
+        elif self._previous_masks is not None:
+            self._previous_masks = torch.ones_like(self._previous_masks)
+
+    def _origin(self) -> dict[str, Any]:
+        """Return what a saved memory depends on, JSON values by name."""
+        description = self._description
+        return {
+            "network": None if description is None else asdict(description),
+            "weights": self._weights,
+            "memory": asdict(self.memory_settings),
+            "precision": self.precision,
+            "size": self.size,
+            "upscale": self.upscale,
+            "scale": self.scale,
+        }
+
     def _fitting_objects(self, geometry: FrameGeometry) -> int:
         # Once per video: the free memory changes, and batches of another size round differently.
         size = geometry.network_size
@@ -227,6 +296,13 @@ class VideoSegmenter(Segmenter):
             raise InputError(
                 f"frame {self._time} is {height}x{width}, but the video's earlier frames are "
                 f"{geometry.frame_size[0]}x{geometry.frame_size[1]}"
+            )
+        height, width = (size // STRIDE for size in geometry.network_size)
+        if self.bank.map_size not in (None, (height, width)):
+            raise InputError(
+                f"frame {self._time} is {geometry.network_size[0]}x{geometry.network_size[1]} at "
+                "the network's input, but the loaded memory is of frames of "
+                f"{'x'.join(str(STRIDE * size) for size in self.bank.map_size or ())}"
             )
         image = geometry.network_image(image, self._colour)
         return image.contiguous(memory_format=torch.channels_last), geometry

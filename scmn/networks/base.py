@@ -81,6 +81,11 @@ class MemoryFrames:
         key = self.key if self.key.shape[1] == 1 else self.key[:, chosen]
         return MemoryFrames(key, self.value[:, chosen])
 
+    def at(self, position: int) -> MemoryFrames:
+        """Return one of the frames (T = 1; views, no copies)."""
+        chosen = slice(position, position + 1)
+        return MemoryFrames(self.key[:, :, :, chosen], self.value[:, :, :, chosen])
+
 
 @dataclass(frozen=True)
 class ObjectMaps:

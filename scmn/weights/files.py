@@ -9,7 +9,6 @@ import hashlib
 import json
 import pickle
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import FORMER_SETTINGS, MODELS
+from scmn.tensor_files import read_tensors, write_tensors
 from scmn.weights.published import convert_published, published_network
 
 DEFAULT_WEIGHTS = "default"
@@ -151,7 +148,7 @@ def save_weights(
     if network.description is None:
         raise ValueError("the network has no description: build it with build_model")
     state = {
-        name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
+        name: value.to(dtype) if dtype and value.is_floating_point() else value
         for name, value in network.state_dict().items()
     }
     metadata = {
@@ -159,11 +156,8 @@ def save_weights(
         "description": json.dumps(
             {"name": network.description.name, "settings": dict(network.description.settings)}
         ),
-        "crc32": _crc32(state),
     }
-    with atomic_path(Path(path)) as temporary:
-        # save_file would create a file that only its owner can read.
-        temporary.write_bytes(save(state, metadata=metadata))
+    write_tensors(Path(path), state, metadata)
 
 
 def _bundled_weights(model: str) -> Path:
@@ -175,15 +169,7 @@ def _bundled_weights(model: str) -> Path:
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
-    # Files of earlier versions have no checksum.
-    if "crc32" in metadata and metadata["crc32"] != _crc32(state):
-        raise InputError(f"{path} is damaged: wrong checksum")
+    state, metadata = read_tensors(path)
     if "description" not in metadata:
         return WeightsFile(path, state, None)
     try:
@@ -192,16 +178,6 @@ def _read_safetensors(path: Path) -> WeightsFile:
         raise InputError(f"{path}: its metadata 'description' is not JSON: {error}") from error
     described = read_description(description, path)
     return WeightsFile(path, _used(state, described), described)
-
-
-def _crc32(state: Mapping[str, Tensor]) -> str:
-    """Return a checksum of names, types and numbers, in hexadecimal digits."""
-    checksum = 0
-    for name, value in sorted(state.items()):
-        checksum = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), checksum)
-        content = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-        checksum = zlib.crc32(content.numpy().tobytes(), checksum)
-    return f"{checksum:08x}"
 
 
 def load_tensors_only(path: Path) -> dict[str, Any]:

@@ -5,8 +5,11 @@ Source: STM (Oh et al., ICCV 2019, 3.5): the first, the previous and every n-th 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
 
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
@@ -48,6 +51,12 @@ class MemoryBank:
     def object_ids(self) -> tuple[int, ...]:
         """The user's ids in the order of the objects' positions in tensors."""
         return tuple(object_id for group in self._groups for object_id in group.object_ids)
+
+    @property
+    def map_size(self) -> tuple[int, int] | None:
+        """Height and width of the remembered maps, at stride 16; None if there are none."""
+        sizes = [group.store.frames().key.shape[-2:] for group in self._groups if len(group.store)]
+        return (sizes[0][0], sizes[0][1]) if sizes else None
 
     def remembered_times(self, object_id: int) -> tuple[int, ...]:
         """Return the frames that an object remembers, in time order; KeyError if there is none."""
@@ -109,6 +118,37 @@ class MemoryBank:
         """Remove objects that were added on a frame that then could not be remembered."""
         self._groups = [group for group in self._groups if len(group.store)]
 
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all tensors by name, and the rest as JSON values; see :meth:`restore`."""
+        tensors: dict[str, Tensor] = {}
+        for number, group in enumerate(self._groups):
+            frames = group.store.frames()
+            tensors[f"{number}.key"], tensors[f"{number}.value"] = frames.key, frames.value
+        groups = [
+            {"object_ids": group.object_ids, "slots": [asdict(slot) for slot in group.slots]}
+            for group in self._groups
+        ]
+        return tensors, {"last_annotated": self._last_annotated, "groups": groups}
+
+    def restore(
+        self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, earlier: int = 0
+    ) -> None:
+        """Fill an empty bank with what :meth:`state` returned.
+
+        Args:
+            tensors: on the device where the bank is to be.
+            state: the rest.
+            earlier: how many frames the remembered ones move back in time.
+        """
+        self._last_annotated = state["last_annotated"] - earlier
+        for number, saved in enumerate(state["groups"]):
+            group = _Group(list(saved["object_ids"]), MemoryStore())
+            frames = MemoryFrames(tensors[f"{number}.key"], tensors[f"{number}.value"])
+            slots = [_Slot(**slot) for slot in saved["slots"]]
+            for position, slot in enumerate(slots):
+                self._append(group, replace(slot, time=slot.time - earlier), frames.at(position))
+            self._groups.append(group)
+
     def _lasting(self, time: int, annotated: bool) -> bool:
         # A new object has no other memory than the frame it was given on.
         if annotated:
@@ -120,15 +160,18 @@ class MemoryBank:
     def _remember(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
         position = self._slot_to_replace(group, slot)
         if position is None:
-            permanent = sum(s.permanent for s in group.slots) + slot.permanent
-            if self.settings.max_frames is not None:
-                previous = int(self.settings.keep_previous)
-                group.store.max_slots = permanent + self.settings.max_frames + previous
-            group.store.append(frame)
-            group.slots.append(slot)
+            self._append(group, slot, frame)
         else:
             group.store.overwrite(position, frame)
             group.slots[position] = slot
+
+    def _append(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
+        if self.settings.max_frames is not None:
+            permanent = sum(s.permanent for s in group.slots) + slot.permanent
+            previous = int(self.settings.keep_previous)
+            group.store.max_slots = permanent + self.settings.max_frames + previous
+        group.store.append(frame)
+        group.slots.append(slot)
 
     def _slot_to_replace(self, group: _Group, new: _Slot) -> int | None:
         """Return the slot that the new frame replaces, or None if it takes a new one.
