@@ -263,7 +263,7 @@ def _eval_parser() -> ArgumentParser:
     add("--score-only", type=Path, metavar="FOLDER", help="only score the masks in FOLDER")
     add("--overlay", action="store_true", help="write an mp4 of the masks over each video")
     add("--device", help="auto, cpu, cuda, cuda:N, mps")
-    add("--precision", choices=("fp32", "tf32", "bf16", "fp16"))
+    add("--precision", choices=("auto", "fp32", "tf32", "bf16", "fp16"))
     add("--size", type=int, help="scale frames down to this shorter side; 0 keeps their size")
     add("overrides", nargs="*", metavar="key=value", help="override the configuration")
     return parser

@@ -152,7 +152,7 @@ def evaluate(
         evaluator = Evaluator(
             task.data,
             output,
-            settings=_settings(task, config, network, weights, size),
+            settings=_settings(task, config, network, weights, size, segmenter.precision),
             overlay=overlay,
             scoring_processes=config.evaluation.processes,
         )
@@ -214,6 +214,7 @@ def _settings(
     network: MemoryNetwork,
     weights: WeightsFile | None,
     size: int | None,
+    precision: str,
 ) -> dict[str, Any]:
     """Everything that the masks of all sequences depend on; ``fingerprint`` has each one's."""
     return {
@@ -224,7 +225,7 @@ def _settings(
         "memory": asdict(complete_settings(config.memory, network.memory_defaults)),
         "size": size,
         "upscale": _upscale(task, config),
-        "precision": config.evaluation.precision,
+        "precision": precision,
         "compiled": config.evaluation.compile,
         "augmentation": asdict(config.evaluation.augmentation),
     }

@@ -23,7 +23,7 @@ class EvaluationSettings:
     """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1, mps."""
     precision: str = "fp32"
     """fp32 (IEEE), tf32 (on a CUDA GPU, float32 with factors rounded to TF32), bf16 or fp16
-    (automatic mixed precision)."""
+    (automatic mixed precision), or auto (bf16 if the device has instructions for it, else fp32)."""
     compile: bool = False
     """Compile encoders and decoder, on a GPU into CUDA graphs: worthwhile for many frames of one
     size."""

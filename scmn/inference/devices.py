@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -14,9 +15,13 @@ from torch import Tensor
 
 from scmn.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """IEEE float32; float32 whose factors CUDA rounds to TF32 in convolutions and matrix products; or
 automatic mixed precision, whose float32 part is IEEE."""
+AUTO = "auto"
+"""The precision bf16 where the device has instructions for it, else fp32."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -42,6 +47,40 @@ def resolve_device(name: str | torch.device) -> torch.device:
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"no device '{name}': torch finds no Apple GPU on this machine")
     return device
+
+
+def resolve_precision(device: torch.device, precision: str) -> str:
+    """Return the precision; "auto" is bf16 if the device has instructions for it, else fp32.
+
+    A device that only emulates bf16 is slower in it than in float32, of which a warning is logged.
+
+    Raises:
+        InputError: as :func:`reduced_dtype`.
+    """
+    if precision == AUTO:
+        return "bf16" if has_bf16_instructions(device) else "fp32"
+    emulated = reduced_dtype(device, precision) is torch.bfloat16 and device.type != "mps"
+    if emulated and not has_bf16_instructions(device):
+        _warn_of_emulation_once(device.type)
+    return precision
+
+
+def has_bf16_instructions(device: torch.device) -> bool:
+    """Whether a device computes in bf16; others emulate it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+@cache
+def _warn_of_emulation_once(device_type: str) -> None:
+    logger.warning(
+        "this machine's %s has no instructions for bf16 and emulates it, which is slower "
+        "than fp32; precision 'auto' chooses the faster",
+        device_type,
+    )
 
 
 @contextmanager
@@ -112,7 +151,8 @@ def reduced_dtype(device: torch.device, precision: str) -> torch.dtype | None:
         InputError: an unknown precision, or one that needs a GPU.
     """
     if precision not in get_args(Precision):
-        raise InputError(f"unknown precision '{precision}': use {', '.join(get_args(Precision))}")
+        known = ", ".join((AUTO, *get_args(Precision)))
+        raise InputError(f"unknown precision '{precision}': use {known}")
     if precision == "fp16" and device.type == "cpu":
         raise InputError("precision 'fp16' needs a GPU; on the CPU use bf16 or fp32")
     if precision == "tf32" and device.type != "cuda":

@@ -16,7 +16,13 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
-from scmn.inference.devices import autocast, reduced_dtype, resolve_device, upload
+from scmn.inference.devices import (
+    autocast,
+    reduced_dtype,
+    resolve_device,
+    resolve_precision,
+    upload,
+)
 from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry
 from scmn.inference.memory.files import read_memory, write_memory
@@ -66,8 +72,8 @@ class VideoSegmenter(Segmenter):
             upscale: scale smaller frames up to ``size``, too.
             scale: additional factor on the frames' size (for multi-scale testing).
             device: "cpu", "cuda", ... or "auto" (None: the model's device).
-            precision: "fp32" (IEEE, also on a GPU), "tf32" (CUDA), or "bf16" or "fp16" by
-                automatic mixed precision.
+            precision: "fp32" (IEEE, also on a GPU), "tf32" (CUDA), "bf16" or "fp16" by automatic
+                mixed precision, or "auto": bf16 if the device has instructions for it, else fp32.
             compile: compile encoders, decoder and refinement, on a GPU into CUDA graphs; worthwhile
                 for many frames of one size.
             objects_per_batch: decode at most this many objects at a time (None: as many as fit in
@@ -81,8 +87,8 @@ class VideoSegmenter(Segmenter):
         """
         super().__init__()
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
-        self.precision = precision
-        self._dtype = reduced_dtype(self.device, precision)
+        self.precision = resolve_precision(self.device, precision)
+        self._dtype = reduced_dtype(self.device, self.precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
         self._description = model.description
         self._weights = tensors_checksum(model.state_dict())

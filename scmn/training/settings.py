@@ -153,7 +153,7 @@ class TrainingSettings:
     """Train scale and shift of frozen norms (STCN does, STM does not)."""
     precision: str = "fp32"
     """fp32 (IEEE), tf32 (on a CUDA GPU), bf16 or fp16 (automatic mixed precision; fp16 scales the
-    loss)."""
+    loss), or auto (bf16 if the device has instructions for it, else fp32)."""
     device: str = "auto"
     """auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1."""
     channels_last: bool = False

@@ -14,7 +14,7 @@ from scmn.data.clips.loading import ClipLoader
 from scmn.data.clips.mixture import ClipMixture, MixtureEntry
 from scmn.data.clips.sources import open_source
 from scmn.errors import InputError
-from scmn.inference.devices import autocast, float32_products
+from scmn.inference.devices import autocast, float32_products, resolve_precision
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
 from scmn.training.finiteness import LossCheck, with_overflow
@@ -73,8 +73,9 @@ class Stage:
         check_images_per_pass(network, self.clips_per_pass)
         self.mixture = build_mixture(name, settings, seed=training.seed)
         self.optimizer = build_optimizer(network, settings.optimizer)
+        self._precision = resolve_precision(processes.device, training.precision)
         on_gpu = processes.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(enabled=on_gpu and training.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(enabled=on_gpu and self._precision == "fp16")
         loss = VideoLoss(settings.loss, network.aggregate)
         self._pass: nn.Module = TrainingPass(network, loss, settings.memory)
         self.iteration = 0
@@ -111,7 +112,7 @@ class Stage:
         for number in range(self.passes):
             batch = next(self._batches).to(self.processes.device, non_blocking=True)
             last = number == self.passes - 1
-            device, precision = self.processes.device, self.training.precision
+            device, precision = self.processes.device, self._precision
             with (
                 _without_sync(self._pass, skip=not last),
                 _fastest_kernels(),

@@ -15,7 +15,7 @@ from scmn.config import Config, config_to_yaml
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
-from scmn.inference.devices import autocast
+from scmn.inference.devices import resolve_precision
 from scmn.networks.base import MemoryNetwork
 from scmn.output_lock import output_lock
 from scmn.processes import Processes, join_processes
@@ -134,8 +134,8 @@ class Trainer:
 
     def start(self, *, stage: str | None, resume: Path | None, weights: Path | None) -> None:
         """Build the network, restore the state of the run, and check all stages that are left."""
-        with autocast(self.processes.device, self.settings.precision):
-            pass  # a wrong precision is reported before anything is built
+        # A wrong precision is reported before anything is built.
+        resolve_precision(self.processes.device, self.settings.precision)
         names = self._chosen_stages(stage)
         self.processes.on_first(self.folder.prepare)
         checkpoint = self.processes.on_first(

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from scmn import InputError, VideoSegmenter
-from scmn.inference.devices import autocast, float32_products
+from scmn.inference import devices
+from scmn.inference.devices import autocast, float32_products, resolve_precision
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -26,6 +27,27 @@ def test_bfloat16_is_close_to_float32(name: str) -> None:
     for a, b in zip(exact, half, strict=True):
         assert b.probabilities.dtype == torch.float32
         assert (a.probabilities - b.probabilities).abs().mean() < HALF_PRECISION[name]
+
+
+@pytest.mark.parametrize(("instructions", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_the_faster_precision(
+    instructions: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "has_bf16_instructions", lambda device: instructions)
+    assert VideoSegmenter(build_small("stm"), precision="auto").precision == precision
+
+
+def test_emulated_bf16_warns_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devices, "has_bf16_instructions", lambda device: False)
+    devices._warn_of_emulation_once.cache_clear()
+    for precision in ("fp32", "auto", "bf16", "bf16"):
+        resolve_precision(torch.device("cpu"), precision)
+    assert [record.message for record in caplog.records] == [
+        "this machine's cpu has no instructions for bf16 and emulates it, which is slower "
+        "than fp32; precision 'auto' chooses the faster"
+    ]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
