@@ -53,7 +53,7 @@ Run the same command again to resume. Trailing key=value arguments override the 
 memory.every=3 evaluation.size=600.
 """
 ONLY_TO_SEGMENT = (
-    "config", "weights", "video", "mask", "overlay", "device", "precision", "size",
+    "config", "weights", "video", "mask", "box", "export", "overlay", "device", "precision", "size",
 )  # fmt: skip
 
 
@@ -255,13 +255,31 @@ def _eval_parser() -> ArgumentParser:
         "--mask",
         type=Path,
         action="append",
-        metavar="PNG",
+        metavar="FILE",
         help="label PNG of the first frame; repeat the option or give a folder for masks of "
-        "several frames, each named after its frame",
+        "several frames, each named after its frame; also COCO's JSON or labelme's",
+    )
+    add(
+        "--box",
+        type=int,
+        nargs=4,
+        action="append",
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        help="instead of a mask: a box around an object of the first frame, which GrabCut turns "
+        "into a mask (repeatable: objects 1, 2, ...)",
     )
     add("--output", type=Path, help="folder for results (default: results/<data>-<model>)")
     add("--score-only", type=Path, metavar="FOLDER", help="only score the masks in FOLDER")
-    add("--overlay", action="store_true", help="write an mp4 of the masks over each video")
+    add(
+        "--export",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FORMAT",
+        help="also write each video as coco (JSON with run lengths), coco-polygons, rgba (cut-outs "
+        "of the objects) or overlay (mp4 of the masks over the frames)",
+    )
+    add("--overlay", action="store_true", help="the same as --export overlay")
     add("--device", help="auto, cpu, cuda, cuda:N, mps")
     add("--precision", choices=("auto", "fp32", "tf32", "bf16", "fp16"))
     add("--size", type=int, help="scale frames down to this shorter side; 0 keeps their size")
@@ -273,6 +291,9 @@ def _evaluate(parser: ArgumentParser, given: Sequence[str] | None) -> None:
     if not (sys.argv[1:] if given is None else given):
         parser.print_help()
     arguments = parser.parse_args(given)
+    # argparse gives --export every word that follows it.
+    arguments.overrides += [word for word in arguments.export if "=" in word]
+    arguments.export = [word for word in arguments.export if "=" not in word]
     _refuse_wrong_combinations(arguments, parser.prog)
     if arguments.score_only is None:
         _segment(arguments)
@@ -284,19 +305,21 @@ def _refuse_wrong_combinations(arguments: argparse.Namespace, program: str) -> N
     if arguments.score_only is not None:
         for name in ONLY_TO_SEGMENT:
             value = getattr(arguments, name)
-            if value is not None and value is not False:  # --size 0 is a value
+            if value is not None and value is not False and value != []:  # --size 0 is a value
                 raise InputError(f"--{name} cannot be combined with --score-only")
         if arguments.dataset is None:
             raise InputError("--score-only needs annotations: give --dataset and --data")
     if arguments.dataset is None and arguments.video is None:
         raise InputError(
-            "nothing to segment: give --dataset and --data, or --video and --mask "
+            "nothing to segment: give --dataset and --data, or --video and --mask (or --box) "
             f"(see {program} --help)"
         )
     if (arguments.dataset is None) != (arguments.data is None):
         raise InputError("--dataset and --data must be given together")
-    if (arguments.video is None) != (arguments.mask is None):
-        raise InputError("--video and --mask must be given together")
+    if arguments.mask is not None and arguments.box is not None:
+        raise InputError("--mask cannot be combined with --box")
+    if (arguments.video is None) != (arguments.mask is None and arguments.box is None):
+        raise InputError("--video and --mask (or --box) must be given together")
     if arguments.video is not None and arguments.dataset is not None:
         raise InputError("--dataset cannot be combined with --video")
     if arguments.video is not None and arguments.sequence is not None:
@@ -320,17 +343,21 @@ def _score(arguments: argparse.Namespace) -> None:
 
 def _segment(arguments: argparse.Namespace) -> None:
     from scmn.evaluation.evaluate import dataset_task, evaluate, load_settings, video_task
+    from scmn.evaluation.given_masks import given_masks
     from scmn.evaluation.summary import result_table
     from scmn.processes import join_processes
 
+    exports = dict.fromkeys([*arguments.export, *(["overlay"] if arguments.overlay else [])])
     config, weights = load_settings(arguments.config, arguments.overrides, arguments.weights)
     for name in ("device", "precision", "size"):
         if getattr(arguments, name) is not None:
             setattr(config.evaluation, name, getattr(arguments, name))
-    with join_processes(config.evaluation.device) as processes:
+    with contextlib.ExitStack() as stack:
+        processes = stack.enter_context(join_processes(config.evaluation.device))
         with processes.share_errors():
             if arguments.video is not None:
-                task = video_task(arguments.video, arguments.mask)
+                files = given_masks(arguments.video, arguments.mask or (), arguments.box or ())
+                task = video_task(arguments.video, stack.enter_context(files))
             else:
                 task = dataset_task(arguments.dataset, arguments.data, arguments.sequence)
         result = evaluate(
@@ -338,7 +365,7 @@ def _segment(arguments: argparse.Namespace) -> None:
             config,
             arguments.output or Path("results") / f"{task.name}-{config.model.name}",
             weights=weights,
-            overlay=arguments.overlay,
+            exports=tuple(exports),
             processes=processes,
         )
     if result is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scmn import save_weights
 from scmn.data.masks import read_label_map, write_label_map
@@ -115,6 +117,30 @@ def test_eval_segments_a_video_file(weights: Path, tmp_path: Path) -> None:
         assert sum(1 for _ in container.decode(stream)) == FRAMES
 
 
+def test_eval_takes_boxes_and_annotation_files_and_exports(weights: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    image = np.random.default_rng(0).integers(0, 40, (48, 64, 3), dtype=np.uint8)
+    image[10:30, 20:40] = (200, 30, 30)
+    for t in range(2):
+        Image.fromarray(image).save(frames / f"{t:05d}.png")
+    polygon = {"label": "box", "points": [[20, 10], [39, 10], [39, 29], [20, 29]]}
+    content = {"shapes": [polygon], "imageHeight": 48, "imageWidth": 64}
+    (frames / "00000.json").write_text(json.dumps(content))  # beside its frame, as labelme does
+    options = ["eval.py", "--weights", weights, "--video", frames, "--output"]
+    given: dict[str, list[object]] = {
+        "box": ["--box", 17, 7, 26, 26, "--export", "rgba"],
+        "json": ["--mask", frames, "--export", "rgba", "evaluation.size=0"],
+    }
+    for name, arguments in given.items():
+        completed = run_python(*options, tmp_path / name, *arguments)
+        assert completed.returncode == 0, completed.stderr
+        first = read_label_map(tmp_path / name / "masks/frames/00000.png")
+        assert (first == (image[..., 0] == 200)).mean() > 0.99
+        cutouts = tmp_path / name / "rgba/frames/1"
+        assert (cutouts / "00000.png").is_file()
+
+
 def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
     """Return name -> (arguments, what the line on stderr must say)."""
     (folder / "bad.yaml").write_text("memory: {evry: 5}")
@@ -142,6 +168,9 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
         "other network": ([*data, *w, "model.name=stm"], "'stcn', not of 'stm'"),
         "video": (["--video", folder / "text.mp4", "--mask", folder / "mask.png", *w], "text.mp4"),
         "no video": (["--video", folder / "none.mp4", "--mask", folder / "mask.png", *w], "exist"),
+        "box": (["--video", frames, "--box", 0, 0, 99, 9, *w], "not inside the frame of 96x64"),
+        "box and mask": ([*video, *w, "--box", 1, 1, 9, 9], "--mask cannot be combined with --box"),
+        "export": ([*video, *w, "--export", "rgb"], "did you mean 'rgba'"),
         "mask size": (["--video", frames, "--mask", folder / "small.png", *w], "small.png"),
         "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
         "unknown option": ([*data, "--evry", "3"], "--evry"),
@@ -181,6 +210,9 @@ MISTAKES = [
     "other network",
     "video",
     "no video",
+    "box",
+    "box and mask",
+    "export",
     "mask size",
     "device",
     "unknown option",
@@ -266,7 +298,7 @@ def test_eval_reports_a_mistake_of_all_processes_once(davis: Path) -> None:
         *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
     )
     assert completed.returncode != 0
-    assert error_lines(completed) == ["error: --video and --mask must be given together"]
+    assert error_lines(completed) == ["error: --video and --mask (or --box) must be given together"]
 
 
 def test_eval_help_shows_examples_verbatim() -> None:

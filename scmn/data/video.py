@@ -181,6 +181,22 @@ def _upright(frame: VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
+def first_frame(path: Path) -> np.ndarray:
+    """Return the first frame of a video file, uint8 (H, W, 3) RGB.
+
+    Raises InputError if the file is missing, is not a video or has no frame that can be decoded.
+    """
+    with _open_video(path) as container:
+        try:
+            frame = next(container.decode(container.streams.video[0]), None)
+            image = None if frame is None else _upright(frame)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"video {path} cannot be decoded: {_reason(error)}") from error
+    if image is None:
+        raise InputError(f"video {path} has no frame that can be decoded")
+    return image
+
+
 class VideoWriter:
     """Write frames to an H.264 MP4 file that plays in a browser.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def evaluate(
     output: Path,
     *,
     weights: WeightsFile | None = None,
-    overlay: bool = False,
+    exports: Collection[str] = (),
     processes: Processes,
 ) -> Result | None:
     """Segment the task's sequences, score the masks and write the results to ``output``.
@@ -153,7 +153,7 @@ def evaluate(
             task.data,
             output,
             settings=_settings(task, config, network, weights, size, segmenter.precision),
-            overlay=overlay,
+            exports=exports,
             scoring_processes=config.evaluation.processes,
         )
         if weights is None and processes.first:

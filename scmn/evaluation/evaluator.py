@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint
 from scmn.evaluation.scores import DatasetScores, score_sequences
 from scmn.evaluation.sequence_run import SequenceRun
 from scmn.evaluation.warm_up import WarmUp
+from scmn.exports import check_exports
 from scmn.inference.base import Segmenter
 from scmn.processes import Processes
 
@@ -39,7 +40,7 @@ class Evaluator:
         *,
         settings: Mapping[str, Any] | None = None,
         masks: Path | None = None,
-        overlay: bool = False,
+        exports: Collection[str] = (),
         pictures: bool = True,
         scoring_processes: int | None = None,
     ) -> None:
@@ -50,16 +51,21 @@ class Evaluator:
             settings: everything that the masks depend on, JSON values by name: an interrupted run
                 with the same settings is resumed (None: every sequence is segmented).
             masks: folder of the masks to score (None: those in ``output``).
-            overlay: write a video of the masks over the frames of each sequence.
+            exports: what is written of each sequence besides its masks, some of
+                ``scmn.exports.EXPORTS``.
             pictures: keep some overlays of each sequence for the report.
             scoring_processes: processes for scoring (None: one per core where that saves time).
+
+        Raises:
+            InputError: an unknown export, or one whose package is not installed.
         """
         self.dataset = data if isinstance(data, Dataset) else None
         self.sources: Sequence[FrameSource] = data.sequences if isinstance(data, Dataset) else data
         self.folder = RunFolder(output)
         self.settings = settings
         self.masks = masks or self.folder.masks
-        self.overlay = overlay
+        check_exports(exports)
+        self.exports = exports
         self.pictures = pictures
         self.scoring_processes = scoring_processes
 
@@ -93,7 +99,7 @@ class Evaluator:
                     sources[name],
                     segmenter,
                     self.folder,
-                    overlay=self.overlay,
+                    exports=self.exports,
                     pictures=self.pictures,
                     on_frame=bar.update,
                     warm_up=warm_up,
@@ -179,5 +185,5 @@ class Evaluator:
     def _record(self, source: FrameSource) -> SequenceRecord | None:
         """Return the record of a sequence if it is already complete."""
         return self.folder.complete(
-            source.name, fingerprint=fingerprint(source), overlay=self.overlay
+            source.name, fingerprint=fingerprint(source), exports=self.exports
         )

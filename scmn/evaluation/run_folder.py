@@ -4,7 +4,7 @@
 
     <output>/run.json                    the settings of the run; other settings are refused
     <output>/masks/<sequence>/<frame>.png
-    <output>/overlays/<sequence>.mp4     with --overlay
+    <output>/overlays, coco, rgba, ...   with --export; see scmn.exports
     <output>/records/<sequence>.json     written last: the sequence is complete
     <output>/pictures/<sequence>.jpg     for the report
 """
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from scmn.data.atomic import atomic_path
 from scmn.data.sequences import FrameSource, VideoSequence
 from scmn.data.video import VideoFile
 from scmn.errors import InputError
+from scmn.exports import EXPORTS, export_path
 from scmn.inference.memory.settings import current_names
 
 
@@ -69,8 +71,8 @@ class RunFolder:
     def masks(self) -> Path:
         return self.path / "masks"
 
-    def overlay(self, sequence: str) -> Path:
-        return self.path / "overlays" / f"{sequence}.mp4"
+    def export(self, export: str, sequence: str) -> Path:
+        return export_path(self.path, export, sequence)
 
     def picture(self, sequence: str) -> Path:
         return self.path / "pictures" / f"{sequence}.jpg"
@@ -105,13 +107,15 @@ class RunFolder:
             )
         _write_json(file, dict(settings))
 
-    def complete(self, sequence: str, *, fingerprint: str, overlay: bool) -> SequenceRecord | None:
+    def complete(
+        self, sequence: str, *, fingerprint: str, exports: Collection[str]
+    ) -> SequenceRecord | None:
         """Return the record of a sequence that is complete and up to date, else None.
 
         Args:
             sequence: its name.
             fingerprint: of its frames and masks as they are now.
-            overlay: whether an overlay video belongs to it.
+            exports: those of ``scmn.exports.EXPORTS`` that belong to it.
         """
         if not self._record(sequence).is_file():
             return None
@@ -125,7 +129,7 @@ class RunFolder:
         masks = [prediction_path(self.masks, sequence, frame) for frame in record.written]
         if not all(mask.is_file() for mask in masks):
             return None
-        if overlay and not self.overlay(sequence).is_file():
+        if not all(self.export(export, sequence).exists() for export in exports):
             return None
         return record
 
@@ -136,9 +140,13 @@ class RunFolder:
         """
         # The record first: without it whatever remains is ignored.
         masks = sorted((self.masks / sequence).glob("*.png"))
-        for path in (self._record(sequence), self.overlay(sequence), *masks):
+        exports = [self.export(export, sequence) for export in EXPORTS]
+        for path in (self._record(sequence), *exports, *masks):
             try:
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
             except OSError as error:
                 raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
 

@@ -1,14 +1,13 @@
-"""One sequence through a segmenter: masks, overlay video, speed and peak memory.
+"""One sequence through a segmenter: masks, exports, speed and peak memory.
 
 Frames are read ahead and masks written behind while the device computes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,12 +16,13 @@ import torch
 
 from scmn.data.atomic import atomic_path
 from scmn.data.masks import write_label_map
-from scmn.data.sequences import Frame, FrameSource
-from scmn.data.video import VideoFile, VideoWriter
+from scmn.data.sequences import Frame, FrameSource, VideoSequence
+from scmn.data.video import VideoFile
 from scmn.errors import InputError
 from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
 from scmn.evaluation.warm_up import WarmUp
+from scmn.exports import FRAME_RATE, SequenceExports
 from scmn.inference.base import Segmenter
 from scmn.inference.frames import upload_frame
 from scmn.inference.prediction import Prediction
@@ -30,8 +30,6 @@ from scmn.visualization import contact_sheet, overlay
 
 PICTURES_PER_SEQUENCE = 4
 PICTURE_HEIGHT = 240
-FRAME_RATE = 24.0
-"""Of overlay videos of image sequences (DAVIS has 24 frames per second)."""
 
 
 @dataclass
@@ -41,8 +39,8 @@ class SequenceRun:
     source: FrameSource
     segmenter: Segmenter
     folder: RunFolder
-    overlay: bool = False
-    """Write a video of the masks over the frames."""
+    exports: Collection[str] = ()
+    """Some of ``scmn.exports.EXPORTS``."""
     pictures: bool = True
     """Keep some overlays for the report."""
     on_frame: Callable[[], object] = lambda: None
@@ -68,14 +66,14 @@ class SequenceRun:
         self._network_seconds = self._total_seconds = 0.0
         frames, objects = 0, set[int]()
         last: Prediction | None = None
-        with self._overlay_writer() as video, write_behind() as files:
+        with self._exports() as exports, write_behind() as files:
             for frame, prediction in self._predictions(files):
                 frames += 1
                 objects.update(self.segmenter.object_ids)
                 if prediction is not None:
                     last = prediction
-                    if video is not None:
-                        video.write(overlay(frame.image, prediction.labels), frame.time)
+                    name = self._file_name(frame)
+                    exports.write(name, frame.image, prediction.labels, frame.time)
                     pictures.offer(frame, prediction)
                 self.on_frame()
         pictures.write(self.folder, source.name)
@@ -149,7 +147,7 @@ class SequenceRun:
         """Return the prediction, None where none is needed, and whether objects were segmented."""
         where = f"sequence '{self.source.name}', frame {frame.name}"
         try:
-            if not (self.overlay or self.source.is_written(frame.name)):
+            if not (self.exports or self.source.is_written(frame.name)):
                 return None, self.segmenter.skip(image, frame.labels)
             prediction = self.segmenter.step(image, frame.labels)
             prediction.request_labels()
@@ -162,13 +160,21 @@ class SequenceRun:
                 "memory.max_frames or evaluation.objects_per_batch"
             ) from error
 
-    def _overlay_writer(self) -> contextlib.AbstractContextManager[VideoWriter | None]:
-        if not self.overlay:
-            return contextlib.nullcontext()
-        path, source = self.folder.overlay(self.source.name), self.source
-        if isinstance(source, VideoFile):
-            return VideoWriter(path, frame_rate=source.frame_rate, duration=source.duration)
-        return VideoWriter(path, frame_rate=FRAME_RATE)
+    def _exports(self) -> SequenceExports:
+        video = self.source if isinstance(self.source, VideoFile) else None
+        return SequenceExports(
+            self.folder.path,
+            self.source.name,
+            self.exports,
+            frame_rate=FRAME_RATE if video is None else video.frame_rate,
+            duration=None if video is None else video.duration,
+        )
+
+    def _file_name(self, frame: Frame) -> str:
+        """Return the name of a frame's image file, or that of one extracted from a video."""
+        if isinstance(self.source, VideoSequence):
+            return self.source.image_paths[frame.index].name
+        return f"{frame.name}.jpg"
 
 
 class _Pictures:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from scmn.data.masks import object_ids, to_one_hot
+from scmn.errors import InputError
 from scmn.inference.devices import Download
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.networks.base import STRIDE
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,34 @@ class Prediction:
         for dim in (-2, -1):
             upsampled = upsampled.repeat_interleave(STRIDE, dim=dim)
         return self.geometry.frame_maps(self.geometry.crop(upsampled))
+
+    def to_supervision(self) -> Detections:
+        """Return the objects that are seen as ``supervision.Detections``, for its annotators.
+
+        Masks and boxes are those of :attr:`labels`; ``class_id`` and ``tracker_id`` are the
+        user's object ids.
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        try:
+            supervision = import_module("supervision")
+        except ImportError as error:
+            raise InputError(
+                "to_supervision needs supervision, which is not installed; "
+                "expected after: pip install 'scmn[supervision]'"
+            ) from error
+        seen = object_ids(self.labels)
+        masks = to_one_hot(self.labels, seen)
+        ids = np.array(seen, dtype=int)
+        confidence = self.confidence.cpu().numpy()
+        return supervision.Detections(
+            xyxy=supervision.mask_to_xyxy(masks).astype(np.float32),
+            mask=masks,
+            confidence=confidence[[self.object_ids.index(object_id) for object_id in seen]],
+            class_id=ids,
+            tracker_id=ids,
+        )
 
 
 def with_given_labels(

@@ -22,18 +22,18 @@ def run(
     output: Path,
     *overrides: str,
     sequences: Sequence[str] | None = None,
-    overlay: bool = False,
+    exports: Sequence[str] = (),
 ) -> Result:
     task = dataset_task("davis2017-val", davis, sequences)
-    return run_task(task, weights, output, *overrides, overlay=overlay)
+    return run_task(task, weights, output, *overrides, exports=exports)
 
 
 def run_task(
-    task: Task, weights: Path | None, output: Path, *overrides: str, overlay: bool = False
+    task: Task, weights: Path | None, output: Path, *overrides: str, exports: Sequence[str] = ()
 ) -> Result:
     config, file = load_settings(None, overrides, weights)
     processes = Processes(torch.device("cpu"))
-    result = evaluate(task, config, output, weights=file, overlay=overlay, processes=processes)
+    result = evaluate(task, config, output, weights=file, exports=exports, processes=processes)
     assert result is not None
     return result
 

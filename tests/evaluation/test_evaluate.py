@@ -36,7 +36,7 @@ from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
 def test_evaluate_writes_masks_overlays_scores_and_report(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
-    result = run(davis, weights, tmp_path, overlay=True)
+    result = run(davis, weights, tmp_path, exports=["overlay"])
     masks = masks_of(tmp_path)
     assert len(masks) == 2 * FRAMES
     for name, labels in masks.items():
@@ -286,7 +286,7 @@ def test_overlay_of_a_video_file_shows_frames_when_the_original_does(
         for time_shown in times:
             writer.write(np.repeat(labels[..., None] * 200, 3, axis=2), time_shown)
     task = video_task(tmp_path / "clip.mp4", [tmp_path / "mask.png"])
-    run_task(task, weights, tmp_path / "out", overlay=True)
+    run_task(task, weights, tmp_path / "out", exports=["overlay"])
     shown = VideoFile(tmp_path / "out/overlays/clip.mp4", tmp_path / "mask.png")
     assert [float(frame.time or 0) for frame in shown.frames()] == pytest.approx(times, abs=1e-3)
     assert shown.duration == pytest.approx(Fraction(5), abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_evaluate_segments_again_after_a_changed_mask(
 ) -> None:
     shutil.copytree(davis, tmp_path / "data")
     changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
-    run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    run(tmp_path / "data", weights, tmp_path / "out", exports=["overlay"])
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/masks" / kept).iterdir()}
     mask = tmp_path / "data/Annotations/480p" / changed / "00000.png"
     labels = np.zeros(SIZE, dtype=np.uint8)
@@ -91,7 +92,7 @@ def test_evaluate_segments_again_after_a_changed_mask(
     write_label_map(mask, labels)
     stray = tmp_path / "out/masks" / changed / "99999.png"
     shutil.copy(mask, stray)
-    again = run(tmp_path / "data", weights, tmp_path / "out", overlay=True)
+    again = run(tmp_path / "data", weights, tmp_path / "out", exports=["overlay"])
     assert np.array_equal(read_label_map(tmp_path / "out/masks" / changed / "00000.png"), labels)
     assert not stray.exists()  # nothing of the old run mixes with the new
     assert {p: p.stat().st_mtime_ns for p in times} == times
@@ -100,6 +101,26 @@ def test_evaluate_segments_again_after_a_changed_mask(
     assert fresh.scores is not None
     assert again.scores.summary == fresh.scores.summary
     assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
+
+
+def test_evaluate_adds_an_export_to_a_complete_run(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pycocotools")
+    run(davis, weights, tmp_path)
+    before = masks_of(tmp_path)
+    first = run(davis, weights, tmp_path, exports=["coco", "rgba"])
+    assert same(masks_of(tmp_path), before)
+    for record in first.records:
+        content = json.loads((tmp_path / "coco" / f"{record.name}.json").read_text())
+        names = [image["file_name"] for image in content["images"]]
+        assert names == [f"{name}.jpg" for name in record.written]
+        assert any((tmp_path / "rgba" / record.name).iterdir())
+    assert run(davis, weights, tmp_path, exports=["rgba", "coco"]).records == first.records
+    shutil.rmtree(tmp_path / "rgba" / first.records[0].name)
+    again = run(davis, weights, tmp_path, exports=["rgba"]).records
+    assert again[0] != first.records[0]
+    assert again[1] == first.records[1]
 
 
 def test_evaluate_segments_again_after_an_interrupted_change(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from scmn.data.coco_masks import coco_tools, segmentation_to_mask
 from scmn.data.images import read_image
 from scmn.data.masks import MAX_OBJECT_ID, VOID
 from scmn.errors import InputError
@@ -53,26 +52,15 @@ class CocoImage:
 
     def _mask(self, segmentation: Any, size: tuple[int, ...]) -> np.ndarray:
         """Decode polygons, or a run-length encoding of either kind, to bool (H, W)."""
-        coco = _pycocotools_mask()
-        height, width = size
         try:
-            encoded = segmentation
-            if isinstance(segmentation, list):
-                encoded = coco.merge(coco.frPyObjects(segmentation, height, width))
-            elif isinstance(segmentation["counts"], list):
-                encoded = coco.frPyObjects(segmentation, *segmentation["size"])
-            mask = coco.decode(encoded).astype(bool)
+            return segmentation_to_mask(segmentation, size)
+        except InputError as error:
+            raise InputError(f"{self.annotation_file}, {self.image_path.name}: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(
                 f"{self.annotation_file}: a segmentation of {self.image_path.name} is neither "
                 f"polygons nor a run-length encoding ({type(error).__name__}: {error})"
             ) from error
-        if mask.shape != tuple(size):
-            raise InputError(
-                f"{self.annotation_file}: a segmentation of {self.image_path.name} has "
-                f"{mask.shape[1]}x{mask.shape[0]} pixels but the image is {width}x{height}"
-            )
-        return mask
 
 
 def coco_images(image_folder: Path, annotation_file: Path) -> tuple[CocoImage, ...]:
@@ -81,7 +69,7 @@ def coco_images(image_folder: Path, annotation_file: Path) -> tuple[CocoImage, .
     Raises InputError if pycocotools is not installed, a folder or file is missing, the file is not
     in COCO's format, or no image has an instance.
     """
-    _pycocotools_mask()
+    coco_tools()
     if not image_folder.is_dir():
         raise InputError(f"folder {image_folder} does not exist; expected the images of COCO")
     try:
@@ -117,13 +105,3 @@ def _outlines_by_image(annotations: list[dict[str, Any]]) -> dict[int, bytes]:
         if not all(crowd for crowd, _ in instances):
             outlines[image_id] = json.dumps(instances).encode()
     return outlines
-
-
-def _pycocotools_mask() -> ModuleType:
-    try:
-        return import_module("pycocotools.mask")
-    except ImportError as error:
-        raise InputError(
-            "reading COCO needs pycocotools, which is not installed; "
-            "expected after: pip install 'scmn[coco]'"
-        ) from error
