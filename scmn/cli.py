@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
@@ -109,18 +110,25 @@ def is_first_process() -> bool:
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run ``main``; exit with status 2 after an InputError, 128 + its number after a signal.
+    """Run ``main``; exit with status 2 after a mistake, 128 + its number after a signal.
 
-    Of several processes the first reports a mistake that all of them have met; the others exit with
-    the same status and print nothing.
+    A mistake is an InputError, or an error of the system that names a file. Of several processes
+    the first reports one that all of them have met; the others exit with the same status and print
+    nothing.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()  # to stderr
+    handler.setFormatter(_OneLineFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: for names of files
     try:
         with _termination_raises(), _output_errors():
             main()
-    except InputError as error:
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            raise
         if is_first_process() or _others_do_not_know(error):
-            print(f"error: {_one_line(str(error))}", file=sys.stderr, flush=True)
+            print(f"error: {_one_line(_message(error))}", file=sys.stderr, flush=True)
         else:
             time.sleep(REPORT_SECONDS)
         sys.exit(MISTAKE)
@@ -129,6 +137,11 @@ def run_program(main: Callable[[], None]) -> None:
             print("interrupted; run the same command to resume", file=sys.stderr)
         number = interrupt.number if isinstance(interrupt, _Termination) else signal.SIGINT
         sys.exit(SIGNALLED + number)
+
+
+class _OneLineFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _one_line(super().formatMessage(record))
 
 
 class _Termination(KeyboardInterrupt):
@@ -177,12 +190,18 @@ def _output_errors() -> Iterator[None]:
         raise InputError(str(error)) from error
 
 
+def _message(error: InputError | OSError) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
 def _one_line(message: str) -> str:
     """Escape control characters, which the name of a file may contain."""
     return re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], message)
 
 
-def _others_do_not_know(error: InputError) -> bool:
+def _others_do_not_know(error: InputError | OSError) -> bool:
     """Return whether a mistake ended the work of this process only.
 
     Before the processes join, all do the same and meet the same mistakes.

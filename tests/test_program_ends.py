@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from scmn.cli import eval_main
 from tests.conftest import REPOSITORY
 from tests.programs import run_python
 
@@ -92,6 +94,42 @@ def test_line_breaks_in_names_are_escaped() -> None:
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert r"no\nsuch.mp4" in line
+
+
+def test_line_breaks_in_warnings_are_escaped() -> None:
+    code = (
+        "import logging; from scmn.cli import run_program; "
+        r"run_program(lambda: logging.warning('%s ends early', 'a\nb'))"
+    )
+    assert run_python("-c", code).stderr == "WARNING: a\\nb ends early\n"
+
+
+@pytest.mark.parametrize("option", ["--video", "--mask", "--config", "--weights", "--output"])
+def test_an_error_of_the_system_is_one_line(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    too_long = tmp_path / (300 * "x")
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "frames/0.png")
+    Image.new("1", (32, 32), 1).save(tmp_path / "mask.png")
+    given = {
+        "--video": tmp_path / "frames", "--mask": tmp_path / "mask.png", "--output": tmp_path / "o"
+    }  # fmt: skip
+    arguments = [str(part) for pair in {**given, option: too_long}.items() for part in pair]
+    with pytest.raises(SystemExit) as ended:
+        eval_main(arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert os.strerror(errno.ENAMETOOLONG) in line
+
+
+def test_printed_names_need_not_be_text() -> None:
+    code = (
+        "from scmn.cli import run_program; "
+        r"run_program(lambda: print('wrote', 'a\udcff'))"
+    )
+    assert run_python("-c", code).stdout == "wrote a\\udcff\n"
 
 
 @pytest.mark.parametrize(

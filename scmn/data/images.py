@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +27,33 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises InputError if the file is missing, truncated, corrupt, or not 8 bits per channel.
     """
+    with open_image(path) as image:
+        if image.mode not in _EIGHT_BIT_MODES:
+            raise InputError(f"image {path} has mode {image.mode}; expected 8 bits per channel")
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.array(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def open_image(path: Path, kind: str = "image") -> Iterator[Image.Image]:
+    """Yield an image file; its pixels are read in the block.
+
+    Raises InputError, which calls the file a ``kind``, if it is missing, truncated, corrupt, or no
+    file but a pipe or a device, which may never end.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{kind} {path} is not a file")
         with Image.open(path) as image:
-            if image.mode not in _EIGHT_BIT_MODES:
-                raise InputError(f"image {path} has mode {image.mode}; expected 8 bits per channel")
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return np.array(image.convert("RGB"))
+            yield image
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"image {path} does not exist") from error
+        raise InputError(f"{kind} {path} does not exist") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{kind} {path} cannot be read: {reason}") from error
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
@@ -44,16 +61,20 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
     Hidden files and files of other types are ignored.
 
-    Raises InputError if the folder is missing, has no image, or has two images with the same stem,
-    as the stem identifies the frame.
+    Raises InputError if the folder is missing or cannot be read, has no image or one that is not a
+    file, or has two images with the same stem, as the stem identifies the frame.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; expected a folder of images")
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
-    ]
+    try:
+        with os.scandir(folder) as entries:
+            images = [entry for entry in entries if _is_image_name(entry.name)]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder} is not a folder; expected a folder of images") from error
+    except OSError as error:
+        raise InputError(f"folder {folder} cannot be read: {error.strerror}") from error
+    for entry in images:
+        if not entry.is_file():
+            raise InputError(f"image {entry.path} is not a file")
+    paths = [folder / entry.name for entry in images]
     if not paths:
         extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
         raise InputError(f"{folder} contains no images; expected files with {extensions}")
@@ -67,6 +88,10 @@ def list_images(folder: Path) -> tuple[Path, ...]:
                 "remove one"
             )
     return tuple(paths)
+
+
+def _is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_EXTENSIONS and not name.startswith(".")
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from scmn.data.atomic import atomic_path
+from scmn.data.images import open_image
 from scmn.errors import InputError
 
 VOID = 255
@@ -57,14 +58,9 @@ def read_label_map(path: Path) -> np.ndarray:
 
     Raises InputError if the file is missing, corrupt, lossy, or not one of these.
     """
-    try:
-        with Image.open(path) as image:
-            mode, file_format = image.mode, image.format
-            pixels = np.asarray(image)
-    except FileNotFoundError as error:
-        raise InputError(f"mask {path} does not exist") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"mask {path} cannot be read: {error}") from error
+    with open_image(path, "mask") as image:
+        mode, file_format = image.mode, image.format
+        pixels = np.asarray(image)
     require_lossless(file_format, path)
     if mode == "P":
         return pixels.astype(np.uint8)

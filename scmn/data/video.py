@@ -147,8 +147,10 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _open_video(path: Path) -> Iterator[InputContainer]:
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"video {path} does not exist")
+    if not path.is_file():  # a pipe or a device may never end
+        raise InputError(f"video {path} is not a file")
     try:
         # Absolute, as FFmpeg would take the first part of "a:b.mp4" for a protocol.
         container = av.open(str(path.resolve()), metadata_errors="replace")

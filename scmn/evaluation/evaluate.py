@@ -87,7 +87,7 @@ def _video_sources(video: Path, masks: Sequence[Path]) -> Sequence[FrameSource]:
     given = masks[0] if len(masks) == 1 else masks
     if not video.exists():
         raise InputError(f"{video} does not exist; expected a video file or a folder of frames")
-    if video.is_file():
+    if not video.is_dir():
         return [VideoFile(video, given)]
     entries = [path for path in video.iterdir() if not path.name.startswith(".")]
     if any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entries):

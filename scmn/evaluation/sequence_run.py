@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from scmn.data.atomic import atomic_path
 from scmn.data.masks import write_label_map
@@ -29,7 +30,9 @@ from scmn.inference.prediction import Prediction
 from scmn.visualization import contact_sheet, overlay
 
 PICTURES_PER_SEQUENCE = 4
-PICTURE_HEIGHT = 240
+PICTURE_HEIGHT, PICTURE_WIDTH = 240, 640
+"""Of the largest picture: four of a panorama would be wider than a JPEG can be."""
+PICTURE_QUALITY = 95
 
 
 @dataclass
@@ -190,15 +193,17 @@ class _Pictures:
             return
         self._places = [place for place in self._places if place > frame.index]
         image = overlay(frame.image, prediction.labels)
-        width = max(1, round(image.shape[1] * PICTURE_HEIGHT / image.shape[0]))
-        small = cv2.resize(image, (width, PICTURE_HEIGHT), interpolation=cv2.INTER_AREA)
-        self._images.append(small)
+        height, width = image.shape[:2]
+        scale = min(PICTURE_HEIGHT / height, PICTURE_WIDTH / width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self._images.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
     def write(self, folder: RunFolder, sequence: str) -> None:
         if self._images:
             sheet = contact_sheet(self._images, columns=len(self._images))
             with atomic_path(folder.picture(sequence)) as temporary:
-                cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+                # OpenCV ends the process at a name that is not UTF-8.
+                Image.fromarray(sheet).save(temporary, "JPEG", quality=PICTURE_QUALITY)
 
 
 def device_name(device: torch.device) -> str:

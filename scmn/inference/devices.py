@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """IEEE float32; float32 whose factors CUDA rounds to TF32 in convolutions and matrix products; or
 automatic mixed precision, whose float32 part is IEEE."""
+DEVICE_TYPES = ("cpu", "cuda", "mps")
+"""Torch knows others, most of which its builds lack."""
 AUTO = "auto"
 """The precision bf16 where the device has instructions for it, else fp32."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,10 +35,13 @@ def resolve_device(name: str | torch.device) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    unknown = InputError(f"unknown device '{name}': use auto, cpu, cuda, cuda:N or mps")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"unknown device '{name}': use auto, cpu, cuda, cuda:N or mps") from error
+        raise unknown from error
+    if device.type not in DEVICE_TYPES:
+        raise unknown
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise InputError(f"no device '{name}': torch finds no CUDA GPU on this machine")

@@ -10,7 +10,7 @@ import torch
 
 from scmn import InputError, VideoSegmenter
 from scmn.inference import devices
-from scmn.inference.devices import autocast, float32_products, resolve_precision
+from scmn.inference.devices import autocast, float32_products, resolve_device, resolve_precision
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -54,6 +54,12 @@ def test_emulated_bf16_warns_once(
 def test_missing_cuda_is_rejected() -> None:
     with pytest.raises(InputError, match="finds no CUDA"):
         VideoSegmenter(build_small("stm"), device="cuda")
+
+
+@pytest.mark.parametrize("device", ["xpu", "meta", "vulkan", "gpu", "cuda:-1", ""])
+def test_unknown_devices_are_rejected(device: str) -> None:
+    with pytest.raises(InputError, match=f"unknown device '{device}': use auto, cpu"):
+        resolve_device(device)
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])

@@ -9,9 +9,8 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from scmn.data.images import read_image
+from scmn.data.images import open_image, read_image
 from scmn.data.masks import (
     MAX_GREY_ID,
     MAX_OBJECT_ID,
@@ -120,7 +119,7 @@ def read_static_labels(path: Path) -> np.ndarray:
         return read_label_map(path)
     brightest = int(grey.max(initial=0))
     if brightest <= MAX_GREY_ID:
-        with Image.open(path) as image:
+        with open_image(path, "mask") as image:
             require_lossless(image.format, path)
         return grey
     if brightest < GREY_THRESHOLD:
@@ -133,15 +132,10 @@ def read_static_labels(path: Path) -> np.ndarray:
 
 def _read_grey(path: Path) -> np.ndarray | None:
     """Return uint8 (H, W) if the file holds 8 bits of grey, else None."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "LA", "RGB", "RGBA"):
-                return None
-            pixels = np.asarray(image)
-    except FileNotFoundError as error:
-        raise InputError(f"mask {path} does not exist") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"mask {path} cannot be read: {error}") from error
+    with open_image(path, "mask") as image:
+        if image.mode not in ("L", "LA", "RGB", "RGBA"):
+            return None
+        pixels = np.asarray(image)
     if pixels.ndim == 2:
         return pixels
     first = pixels[..., 0]

@@ -90,7 +90,8 @@ def write_report(
         plots=[frame_plot(sequence) for sequence in scored],
     )
     with atomic_path(path) as temporary:
-        temporary.write_text(page + "\n", encoding="utf-8")
+        # Names of files need not be text.
+        temporary.write_text(page + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _subtitle(scores: DatasetScores | None) -> str:
