@@ -49,7 +49,7 @@ def test_names_need_not_be_utf8(weights: Path, tmp_path: Path, kind: str) -> Non
                 writer.write(np.zeros((48, 64, 3), np.uint8))
     mask = write_mask(tmp_path / f"{NOT_UTF8}.png")
     output = tmp_path / f"out-{NOT_UTF8}"
-    run_task(video_task(source, [mask]), weights, output, overlay=True)
+    run_task(video_task(source, [mask]), weights, output, exports=["overlay"])
     assert len(masks_of(output)) == 2
     assert (output / "overlays" / f"{NOT_UTF8}.mp4").is_file()
     with Image.open(output / "pictures" / f"{NOT_UTF8}.jpg") as image:
