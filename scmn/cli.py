@@ -54,7 +54,8 @@ Run the same command again to resume. Trailing key=value arguments override the 
 memory.every=3 evaluation.size=600.
 """
 ONLY_TO_SEGMENT = (
-    "config", "weights", "video", "mask", "box", "export", "overlay", "device", "precision", "size",
+    "config", "weights", "video", "mask", "box", "export", "overlay", "direction",
+    "device", "precision", "size",
 )  # fmt: skip
 
 
@@ -299,6 +300,12 @@ def _eval_parser() -> ArgumentParser:
         "of the objects) or overlay (mp4 of the masks over the frames)",
     )
     add("--overlay", action="store_true", help="the same as --export overlay")
+    add(
+        "--direction",
+        choices=("forward", "both"),
+        help="both: segment the frames before a mask, too, and between two masks take the surer of "
+        "the two directions",
+    )
     add("--device", help="auto, cpu, cuda, cuda:N, mps")
     add("--precision", choices=("auto", "fp32", "tf32", "bf16", "fp16"))
     add("--size", type=int, help="scale frames down to this shorter side; 0 keeps their size")
@@ -368,7 +375,7 @@ def _segment(arguments: argparse.Namespace) -> None:
 
     exports = dict.fromkeys([*arguments.export, *(["overlay"] if arguments.overlay else [])])
     config, weights = load_settings(arguments.config, arguments.overrides, arguments.weights)
-    for name in ("device", "precision", "size"):
+    for name in ("direction", "device", "precision", "size"):
         if getattr(arguments, name) is not None:
             setattr(config.evaluation, name, getattr(arguments, name))
     with contextlib.ExitStack() as stack:

@@ -153,6 +153,7 @@ def evaluate(
             task.data,
             output,
             settings=_settings(task, config, network, weights, size, segmenter.precision),
+            direction=config.evaluation.direction,
             exports=exports,
             scoring_processes=config.evaluation.processes,
         )
@@ -226,6 +227,7 @@ def _settings(
         "size": size,
         "upscale": _upscale(task, config),
         "precision": precision,
+        "direction": config.evaluation.direction,
         "compiled": config.evaluation.compile,
         "augmentation": asdict(config.evaluation.augmentation),
     }

@@ -19,7 +19,7 @@ from scmn.evaluation.scores import DatasetScores, score_sequences
 from scmn.evaluation.sequence_run import SequenceRun
 from scmn.evaluation.warm_up import WarmUp
 from scmn.exports import check_exports
-from scmn.inference.base import Segmenter
+from scmn.inference.base import Segmenter, known_direction
 from scmn.processes import Processes
 
 
@@ -40,6 +40,7 @@ class Evaluator:
         *,
         settings: Mapping[str, Any] | None = None,
         masks: Path | None = None,
+        direction: str = "forward",
         exports: Collection[str] = (),
         pictures: bool = True,
         scoring_processes: int | None = None,
@@ -51,19 +52,21 @@ class Evaluator:
             settings: everything that the masks depend on, JSON values by name: an interrupted run
                 with the same settings is resumed (None: every sequence is segmented).
             masks: folder of the masks to score (None: those in ``output``).
+            direction: "forward" or "both"; see ``Segmenter.run``.
             exports: what is written of each sequence besides its masks, some of
                 ``scmn.exports.EXPORTS``.
             pictures: keep some overlays of each sequence for the report.
             scoring_processes: processes for scoring (None: one per core where that saves time).
 
         Raises:
-            InputError: an unknown export, or one whose package is not installed.
+            InputError: an unknown direction or export, or one whose package is not installed.
         """
         self.dataset = data if isinstance(data, Dataset) else None
         self.sources: Sequence[FrameSource] = data.sequences if isinstance(data, Dataset) else data
         self.folder = RunFolder(output)
         self.settings = settings
         self.masks = masks or self.folder.masks
+        self.direction = known_direction(direction)
         check_exports(exports)
         self.exports = exports
         self.pictures = pictures
@@ -99,6 +102,7 @@ class Evaluator:
                     sources[name],
                     segmenter,
                     self.folder,
+                    direction=self.direction,
                     exports=self.exports,
                     pictures=self.pictures,
                     on_frame=bar.update,

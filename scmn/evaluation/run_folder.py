@@ -156,11 +156,12 @@ class RunFolder:
 
 
 def _current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename settings that earlier versions wrote under another name."""
+    """Rename settings that earlier versions wrote under another name, and add one they lacked."""
+    current = {"direction": "forward", **settings}
     memory = settings.get("memory")
-    if not isinstance(memory, Mapping):
-        return dict(settings)
-    return {**settings, "memory": current_names(memory)}
+    if isinstance(memory, Mapping):
+        current["memory"] = current_names(memory)
+    return current
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Frames are read ahead and masks written behind while the device computes.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +25,7 @@ from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
 from scmn.evaluation.warm_up import WarmUp
 from scmn.exports import FRAME_RATE, SequenceExports
-from scmn.inference.base import Segmenter
+from scmn.inference.base import Direction, Segmenter
 from scmn.inference.frames import upload_frame
 from scmn.inference.prediction import Prediction
 from scmn.visualization import contact_sheet, overlay
@@ -42,6 +43,8 @@ class SequenceRun:
     source: FrameSource
     segmenter: Segmenter
     folder: RunFolder
+    direction: Direction = "forward"
+    """See ``Segmenter.run``; "both" holds all frames of the sequence in memory."""
     exports: Collection[str] = ()
     """Some of ``scmn.exports.EXPORTS``."""
     pictures: bool = True
@@ -67,10 +70,13 @@ class SequenceRun:
         _reset_peak_memory(device)
         pictures = _Pictures(len(source) if self.pictures else 0)
         self._network_seconds = self._total_seconds = 0.0
+        self._written: list[str] = []
+        self._segmented = self._timed = 0
+        predictions = self._predictions if self.direction == "forward" else self._both_directions
         frames, objects = 0, set[int]()
         last: Prediction | None = None
         with self._exports() as exports, write_behind() as files:
-            for frame, prediction in self._predictions(files):
+            for frame, prediction in predictions(files):
                 frames += 1
                 objects.update(self.segmenter.object_ids)
                 if prediction is not None:
@@ -111,8 +117,6 @@ class SequenceRun:
         when the device has got the next one, so that it always has work.
         """
         frames = read_ahead(self._uploaded_frames())
-        self._written: list[str] = []
-        self._segmented = self._timed = 0
         ready: tuple[Frame, Prediction | None] | None = None
         while True:
             start = time.perf_counter()
@@ -121,10 +125,8 @@ class SequenceRun:
             prediction, segmented = (None, False) if item is None else self._step(*item)
             labels = None if ready is None or ready[1] is None else ready[1].labels
             done = time.perf_counter()
-            if ready is not None and labels is not None and self.source.is_written(ready[0].name):
-                path = prediction_path(self.folder.masks, self.source.name, ready[0].name)
-                files.submit(write_label_map, path, labels)
-                self._written.append(ready[0].name)
+            if ready is not None and labels is not None:
+                self._write(files, ready[0], labels)
             if item is None:
                 files.flush()
             if not (item and segmented and self._warms_up(item[0])):
@@ -138,6 +140,34 @@ class SequenceRun:
                 return
             ready = (item[0], prediction)
 
+    def _both_directions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction | None]]:
+        """As :meth:`_predictions`, from each given mask to earlier frames, too."""
+        start = time.perf_counter()
+        frames = list(self.source.frames())
+        self._total_seconds = time.perf_counter() - start
+        given = {frame.index: frame.labels for frame in frames if frame.labels is not None}
+        images = [frame.image for frame in frames]
+        predictions = self.segmenter.run(images, given, direction="both")
+        for frame in frames:
+            start = time.perf_counter()
+            with self._located(f"sequence '{self.source.name}'"):
+                prediction = next(predictions)
+                labels = prediction.labels
+            self._network_seconds += time.perf_counter() - start
+            self._write(files, frame, labels)
+            if frame is frames[-1]:
+                files.flush()
+            self._total_seconds += time.perf_counter() - start
+            self._segmented += bool(prediction.object_ids)
+            yield frame, prediction
+        self._timed = self._segmented  # the passes are not divided: warm-up is timed, too
+
+    def _write(self, files: WriteBehind, frame: Frame, labels: np.ndarray) -> None:
+        if self.source.is_written(frame.name):
+            path = prediction_path(self.folder.masks, self.source.name, frame.name)
+            files.submit(write_label_map, path, labels)
+            self._written.append(frame.name)
+
     def _uploaded_frames(self) -> Iterator[tuple[Frame, torch.Tensor]]:
         """Read the frames and start their copies to the device."""
         for frame in self.source.frames():
@@ -148,13 +178,18 @@ class SequenceRun:
 
     def _step(self, frame: Frame, image: torch.Tensor) -> tuple[Prediction | None, bool]:
         """Return the prediction, None where none is needed, and whether objects were segmented."""
-        where = f"sequence '{self.source.name}', frame {frame.name}"
-        try:
+        with self._located(f"sequence '{self.source.name}', frame {frame.name}"):
             if not (self.exports or self.source.is_written(frame.name)):
                 return None, self.segmenter.skip(image, frame.labels)
             prediction = self.segmenter.step(image, frame.labels)
             prediction.request_labels()
             return prediction, bool(prediction.object_ids)
+
+    @contextlib.contextmanager
+    def _located(self, where: str) -> Iterator[None]:
+        """Say where in the data an error occurred."""
+        try:
+            yield
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         except torch.OutOfMemoryError as error:

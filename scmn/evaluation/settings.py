@@ -24,6 +24,9 @@ class EvaluationSettings:
     precision: str = "fp32"
     """fp32 (IEEE), tf32 (on a CUDA GPU, float32 with factors rounded to TF32), bf16 or fp16
     (automatic mixed precision), or auto (bf16 if the device has instructions for it, else fp32)."""
+    direction: str = "forward"
+    """forward: from each given mask to later frames; both: to earlier ones, too (all frames of a
+    video are held in memory)."""
     compile: bool = False
     """Compile encoders and decoder, on a GPU into CUDA graphs: worthwhile for many frames of one
     size."""

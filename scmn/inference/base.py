@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from itertools import islice
+from typing import Concatenate, Literal, ParamSpec, TypeVar, get_args
 
 import torch
 
 from scmn.errors import InputError
+from scmn.inference.both_directions import (
+    HeldPrediction,
+    annotated_frames,
+    forward_frames,
+    merged,
+)
 from scmn.inference.frames import FrameImage, LabelMap, VideoLabels, labels_by_frame
 from scmn.inference.prediction import Prediction
+
+Direction = Literal["forward", "both"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _Self = TypeVar("_Self", bound="Segmenter")
+
+
+def known_direction(name: str) -> Direction:
+    """Return the direction of this name; InputError if there is none."""
+    for known in get_args(Direction):
+        if name == known:
+            return known
+    raise InputError(f"unknown direction '{name}': use {' or '.join(get_args(Direction))}")
 
 
 def exclusive(
@@ -125,31 +142,87 @@ class Segmenter(ABC):
             InputError: as :meth:`step`, if the frame had to be segmented.
         """
 
-    def run(self, frames: Iterable[FrameImage], labels: VideoLabels) -> Iterator[Prediction]:
-        """Segment a new video lazily: yield one prediction per frame.
+    def run(
+        self,
+        frames: Iterable[FrameImage],
+        labels: VideoLabels,
+        *,
+        direction: str = "forward",
+    ) -> Iterator[Prediction]:
+        """Segment a new video: yield one prediction per frame, in time order.
 
         Args:
             frames: the video's frames, as for :meth:`step`.
             labels: a label map for the first frame, a mapping from frame index to label map, or an
-                iterable of (index, label map) pairs. Frames before the first one are background.
+                iterable of (index, label map) pairs.
+            direction: "forward": lazily, from each label map to later frames; those before the
+                first one are background. "both": from each label map to earlier frames, too.
+                Between two label maps of an object, its mask is that of the forward pass up to
+                where the two passes are equally confident, and that of the backward pass from
+                there. All frames are held in memory, unless they are a sequence, and the
+                predictions up to the last label map, on the host.
 
         Raises:
-            InputError: as :meth:`step`, a label map for a frame that the video does not have, or
-                the segmenter was used for something else between two frames.
+            InputError: as :meth:`step`, an unknown direction, a label map for a frame that the
+                video does not have, or the segmenter was used for something else between two
+                frames.
         """
         by_frame = labels_by_frame(labels)
+        if known_direction(direction) == "both" and by_frame:
+            yield from self._run_both(frames, by_frame)
+            return
+        count = 0
+        for time, prediction in self._pass(enumerate(frames), by_frame):
+            count = time + 1
+            yield prediction
+        _require_frames(by_frame, count)
+
+    def _run_both(
+        self, frames: Iterable[FrameImage], labels: Mapping[int, LabelMap]
+    ) -> Iterator[Prediction]:
+        frames = frames if isinstance(frames, Sequence) else list(frames)
+        _require_frames(labels, len(frames))
+        last = max(labels)
+        from_last = ((time, frames[time]) for time in range(last, -1, -1))
+        try:
+            backward = {t: HeldPrediction.of(p) for t, p in self._pass(from_last, labels)}
+        except InputError as error:
+            raise InputError(f"backward from frame {last}: {error}") from error
+        forward_pass = self._pass(enumerate(frames), labels)
+        forward = {t: HeldPrediction.of(p) for t, p in islice(forward_pass, last + 1)}
+        annotated = annotated_frames(labels)
+        chosen = {
+            object_id: forward_frames(object_id, annotated[object_id], forward, backward)
+            for object_id in self.object_ids
+        }
+        for time in range(last + 1):
+            from_forward = {object_id: time in times for object_id, times in chosen.items()}
+            yield merged(
+                forward.pop(time).released(self.device),
+                backward.pop(time).released(self.device),
+                from_forward,
+            )
+        for _, prediction in forward_pass:
+            yield prediction
+
+    def _pass(
+        self, frames: Iterable[tuple[int, FrameImage]], labels: Mapping[int, LabelMap]
+    ) -> Iterator[tuple[int, Prediction]]:
+        """Segment frames in the given order; yield their indices and predictions."""
         self.reset()
         run = self._run = object()
-        count = 0
-        for frame in frames:
+        for count, (time, frame) in enumerate(frames):
             if self._run is not run or self.frame_count != count:
                 raise InputError(
-                    f"frame {count}: the segmenter was used for other frames since the one before: "
+                    f"frame {time}: the segmenter was used for other frames since the one before: "
                     "make one for each video (they can share a network)"
                 )
-            yield self.step(frame, by_frame.pop(count, None))
-            count += 1
-        if by_frame:
-            raise InputError(
-                f"label map for frame {min(by_frame)}, but the video has only {count} frames"
-            )
+            yield time, self.step(frame, labels.get(time))
+
+
+def _require_frames(labels: Iterable[int], count: int) -> None:
+    missing = [index for index in labels if index >= count]
+    if missing:
+        raise InputError(
+            f"label map for frame {min(missing)}, but the video has only {count} frames"
+        )

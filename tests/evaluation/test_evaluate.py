@@ -18,8 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from scmn import InputError, VideoSegmenter
+from scmn import InputError, VideoSegmenter, build_model
 from scmn.data.datasets import open_dataset
+from scmn.data.images import read_image
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.video import VideoFile, VideoWriter
 from scmn.evaluation import sequence_run
@@ -299,6 +300,43 @@ def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_pat
     assert result.scores is None
     assert len(masks_of(tmp_path)) == FRAMES
     assert (tmp_path / "report.html").is_file()
+
+
+def test_masks_in_the_middle_are_carried_both_ways(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
+    given = {}
+    for index in (1, FRAMES - 2):
+        mask = davis / "Annotations/480p" / frames.name / f"{index:05d}.png"
+        shutil.copy(mask, tmp_path)
+        given[index] = read_label_map(mask)
+    task = video_task(frames, [tmp_path])
+    output = tmp_path / "out"
+    result = run_task(task, weights, output, "evaluation.direction=both", exports=["overlay"])
+    assert result.records[0].segmented_frames == result.records[0].frames == FRAMES
+    images = [read_image(path) for path in sorted(frames.iterdir())]
+    network = build_model("scmn", weights=weights)
+    predictions = VideoSegmenter(network, size=480).run(images, given, direction="both")
+    for expected, obtained in zip(predictions, masks_of(output).values(), strict=True):
+        assert np.array_equal(obtained, expected.labels)
+    assert (output / "overlays" / f"{frames.name}.mp4").is_file()
+    with pytest.raises(InputError, match="direction: both -> forward"):
+        run_task(task, weights, output)
+    with pytest.raises(InputError, match="unknown direction 'back': use forward or both"):
+        run_task(task, weights, output, "evaluation.direction=back")
+
+
+def test_errors_in_both_directions_name_the_sequence(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    frames = shutil.copytree(sorted((davis / "JPEGImages/480p").iterdir())[0], tmp_path / "clip")
+    Image.new("RGB", (40, 30)).save(frames / "00001.jpg")
+    mask = davis / "Annotations/480p" / sorted((davis / "JPEGImages/480p").iterdir())[0].name
+    shutil.copy(mask / "00002.png", tmp_path / "00002.png")
+    task = video_task(frames, [tmp_path / "00002.png"])
+    with pytest.raises(InputError, match="sequence 'clip': backward from frame 2: frame 1 is 30x40"):
+        run_task(task, weights, tmp_path / "out", "evaluation.direction=both")
 
 
 def test_video_task_reads_a_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
