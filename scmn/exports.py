@@ -84,6 +84,7 @@ class SequenceExports:
         frame_rate: Fraction | float = FRAME_RATE,
         duration: Fraction | None = None,
         object_names: Mapping[int, str] | None = None,
+        palette: np.ndarray | None = None,
     ) -> None:
         """
         Args:
@@ -93,6 +94,7 @@ class SequenceExports:
             frame_rate: of the overlay, for frames that are written without times.
             duration: of the overlay in seconds, for frames that are written with times.
             object_names: names of objects by id, for COCO's categories.
+            palette: of the overlay, uint8 (256, 3) RGB (None: that of DAVIS).
 
         Raises:
             InputError: an unknown export, or one whose package is not installed.
@@ -104,7 +106,8 @@ class SequenceExports:
             path = export_path(folder, export, sequence)
             writer: _Writer
             if export == "overlay":
-                writer = _Overlay(VideoWriter(path, frame_rate=frame_rate, duration=duration))
+                video = VideoWriter(path, frame_rate=frame_rate, duration=duration)
+                writer = _Overlay(video, palette)
             elif export == "rgba":
                 writer = _Cutouts(path)
             else:
@@ -148,8 +151,9 @@ class _Writer(Protocol):
 
 
 class _Overlay:
-    def __init__(self, video: VideoWriter) -> None:
+    def __init__(self, video: VideoWriter, palette: np.ndarray | None) -> None:
         self._video = video
+        self._palette = palette
 
     def opened(self) -> contextlib.AbstractContextManager[object]:
         return self._video
@@ -157,7 +161,7 @@ class _Overlay:
     def write(
         self, file_name: str, image: np.ndarray, labels: np.ndarray, time: Fraction | None
     ) -> None:
-        self._video.write(overlay(image, labels), time)
+        self._video.write(overlay(image, labels, palette=self._palette), time)
 
 
 class _Cutouts:

@@ -24,9 +24,14 @@ _OUTLINE_THICKNESS = 1 / 400  # per pixel of the shorter side
 
 
 def overlay(
-    image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5, outline: bool = True
+    image: np.ndarray,
+    labels: np.ndarray,
+    *,
+    opacity: float = 0.5,
+    outline: bool = True,
+    palette: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a copy of an image with its objects tinted in the colours of the DAVIS palette.
+    """Return a copy of an image with its objects tinted in the colours of a palette.
 
         Image.fromarray(overlay(frame, prediction.labels)).save("overlay.png")
 
@@ -36,6 +41,7 @@ def overlay(
             not changed; void is tinted grey.
         opacity: of the tint, from 0 (none) to 1 (the image is hidden).
         outline: whether to draw, just inside each object, its outline in the full colour.
+        palette: colours of the labels, uint8 (256, 3) RGB (None: the DAVIS palette).
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -48,7 +54,7 @@ def overlay(
         raise ValueError(
             f"labels are {labels.dtype} {labels.shape}, expected uint8 {image.shape[:2]}"
         )
-    colours = _overlay_palette()[labels]
+    colours = _overlay_palette(palette)[labels]
     marked = labels > 0
     mixed = image.copy()
     tinted = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
@@ -59,10 +65,10 @@ def overlay(
     return mixed
 
 
-def _overlay_palette() -> np.ndarray:
-    palette = davis_palette().copy()
-    palette[VOID] = 128
-    return palette
+def _overlay_palette(palette: np.ndarray | None) -> np.ndarray:
+    colours = (davis_palette() if palette is None else palette).copy()
+    colours[VOID] = 128
+    return colours
 
 
 def _inner_outline(labels: np.ndarray) -> np.ndarray:

@@ -37,4 +37,5 @@ report:  $run/results/report.html
 videos:  $run/results/overlays/$clip.mp4 (the network just trained), the other sequences beside it
          $run/bundled/overlays/$clip.mp4 (the bundled weights)
 curves:  tensorboard --logdir $run/training
+page:    .venv/bin/pip install -e ".[demo]" && .venv/bin/scmn-demo    (your own video, with the mouse)
 EOF

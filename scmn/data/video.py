@@ -40,7 +40,7 @@ class VideoFile:
         path: any file that FFmpeg decodes; its first video stream is read.
         masks: a label map, several, or a folder of them. Frames are called 00000, 00001, ...; a
             mask belongs to the frame with the same stem, a single mask with another name to the
-            first frame.
+            first frame. None: no masks.
         name: of the sequence; the file's stem by default.
 
     ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s, an average
@@ -52,7 +52,7 @@ class VideoFile:
     """
 
     def __init__(
-        self, path: Path, masks: Path | Iterable[Path], *, name: str | None = None
+        self, path: Path, masks: Path | Iterable[Path] | None = None, *, name: str | None = None
     ) -> None:
         self.path = path
         self.name = path.stem if name is None else name
@@ -64,8 +64,10 @@ class VideoFile:
             self._length = stream.frames or _count_packets(container, stream, path)
         if not self._length:
             raise InputError(f"video {path} has no frame")
-        frame_names = [_frame_name(index) for index in range(self._length)]
-        self._masks = place_masks(masks, frame_names, path)
+        self._masks: dict[int, Path] = {}
+        if masks is not None:
+            frame_names = [_frame_name(index) for index in range(self._length)]
+            self._masks = place_masks(masks, frame_names, path)
 
     @property
     def mask_paths(self) -> Mapping[int, Path]:

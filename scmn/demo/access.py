@@ -1,0 +1,149 @@
+"""Who may talk to the page: the right host, the right password, bodies of a limited size."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import SimpleCookie
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOGIN = "/login"
+WRONG_PASSWORD_SECONDS = 1.0
+"""How long an answer to a wrong password takes."""
+_COOKIE = "scmn_demo"
+_SMALL_BODY = 4096
+_FORM = """<!doctype html><meta name="viewport" content="width=device-width"><title>scmn</title>
+<style>body{{font-family:sans-serif;display:grid;place-content:center;height:90vh}}</style>
+<form method="post"><p>{message}</p><input name="password" type="password" autofocus
+aria-label="Password"> <button>Open</button></form>"""
+
+
+class TooLarge(Exception):
+    """A request's body exceeds the limit."""
+
+
+class AccessControl:
+    """ASGI middleware in front of the whole page, its websocket included.
+
+    Args:
+        app: what is protected.
+        hosts: accepted names in the Host header (None: all): without it, a foreign page whose name
+            resolves to this machine could read everything.
+        password: asked for once per browser (None: not asked).
+        body_bytes: limit on the body of a request.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        hosts: tuple[str, ...] | None,
+        password: str | None,
+        body_bytes: int,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._password = password
+        self._body_bytes = body_bytes
+        self._token = secrets.token_urlsafe(32)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
+        if not self._is_own(headers):
+            await _refuse(scope, send, 403, "wrong host or origin")
+        elif self._password is not None and not self._is_known(headers):
+            await self._ask(scope, receive, send)
+        else:
+            await self._limited(scope, receive, send, headers)
+
+    def _is_own(self, headers: dict[str, str]) -> bool:
+        """Return whether a request is for this host, and from no other page than ours."""
+        host = headers.get("host", "")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return False
+        return self._hosts is None or urlsplit(f"//{host}").hostname in self._hosts
+
+    def _is_known(self, headers: dict[str, str]) -> bool:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+        return cookie is not None and hmac.compare_digest(
+            cookie.value.encode(), self._token.encode()
+        )
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _refuse(scope, send, 403, "password required")
+        elif scope["path"] != LOGIN:
+            await _respond(send, 303, "", location=scope.get("root_path", "") + LOGIN)
+        elif scope["method"] != "POST":
+            await _respond(send, 200, _FORM.format(message="Password"))
+        elif await self._is_right(receive):
+            cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            await _respond(send, 303, "", location="/", set_cookie=cookie)
+        else:
+            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+            await _respond(send, 403, _FORM.format(message="Wrong password"))
+
+    async def _is_right(self, receive: Receive) -> bool:
+        body = b""
+        more = True
+        while more and len(body) <= _SMALL_BODY:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        given = parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
+        return hmac.compare_digest(given.encode(), (self._password or "").encode())
+
+    async def _limited(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
+    ) -> None:
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._body_bytes:
+            await _refuse(scope, send, 413, "too large")
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._body_bytes:  # sent without its length
+                raise TooLarge
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except TooLarge:
+            await _refuse(scope, send, 413, "too large")
+
+
+async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
+    else:
+        await _respond(send, status, reason)
+
+
+async def _respond(send: Send, status: int, text: str, **headers: str) -> None:
+    named = {"content-type": "text/html; charset=utf-8", **headers}
+    pairs = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in named.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scmn import InputError, VideoFile
+from scmn.demo.footage import Limits, Upload, import_footage, sample_footage
+from tests.demo.projects import write_video
+
+
+def test_video_gives_the_frames_that_video_file_decodes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "upload")
+    footage = import_footage([Upload(path, "my clip.mp4")], tmp_path / "frames", Limits())
+    assert (footage.name, len(footage), footage.size) == ("my clip", 8, (96, 160))
+    assert footage.frame_rate == 24
+    for frame in VideoFile(path, name="clip").frames():
+        np.testing.assert_array_equal(footage.image(frame.index), frame.image)
+
+
+def test_images_are_ordered_by_the_users_names(tmp_path: Path) -> None:
+    uploads = []
+    for name, grey in (("f10.png", 10), ("f9.png", 9), ("f11.png", 11)):
+        path = tmp_path / f"upload-{grey}"
+        Image.new("RGB", (16, 8), (grey, grey, grey)).save(path, "PNG")
+        uploads.append(Upload(path, name))
+    footage = import_footage(uploads, tmp_path / "frames", Limits())
+    assert [footage.image(index)[0, 0, 0] for index in range(3)] == [9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello", "'my.mp4' is neither a video"),
+        (b"", "'my.mp4' is neither a video"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "'my.mp4' is neither a video"),
+        (b"ffconcat version 1.0\nfile /etc/hostname\n", "'my.mp4' is neither a video"),
+        (b"\x00\x00\x00\x18ftypmp42 and no more", "'my.mp4' cannot be opened as a video"),
+    ],
+)
+def test_what_is_no_video_is_refused_in_the_users_words(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        import_footage([Upload(path, "my.mp4")], tmp_path / "frames", Limits())
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [(Limits(frames=5), "too long: at most 5 frames"), (Limits(pixels=1000), "too large: 160x96")],
+)
+def test_limits_are_kept(tmp_path: Path, limits: Limits, message: str) -> None:
+    video = Upload(write_video(tmp_path / "upload"), "clip.mp4")
+    with pytest.raises(InputError, match=message):
+        import_footage([video], tmp_path / "frames", limits)
+
+
+def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    uploads = []
+    for width in (8, 16):
+        path = tmp_path / f"upload-{width}"
+        Image.new("RGB", (width, 8)).save(path, "PNG")
+        uploads.append(Upload(path, f"{width}.png"))
+    with pytest.raises(InputError, match="16x8 after 8x8"):
+        import_footage(uploads, tmp_path / "frames", Limits())
+
+
+def test_sample_needs_no_download(tmp_path: Path) -> None:
+    footage = sample_footage(tmp_path / "frames")
+    assert (len(footage), footage.size) == (40, (240, 428))
+    assert footage.image(39).std() > 10
