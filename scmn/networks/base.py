@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
-from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
+from scmn.networks.memory_read import ReadSettings, Similarity, read_with_attention
 
 STRIDE = 16
 """Height and width of a network's input are multiples of this."""
@@ -120,6 +120,8 @@ class Segmentation:
     """(B, N + 1, H, W); the probabilities are their softmax."""
     auxiliary: ObjectMaps
     """The objects' own maps before aggregation, for losses and plots."""
+    attention: Sequence[Tensor] = ()
+    """For each group of objects, what ``ReadSettings.attention`` asks for."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +218,14 @@ class MemoryNetwork(nn.Module, ABC):
 
     def read(
         self, query: QueryFeatures, memory: MemoryFrames, settings: ReadSettings | None = None
-    ) -> Tensor:
-        """Read the memory at every position of the query: readout (B, N, Cv, h, w)."""
-        return read_memory(
+    ) -> tuple[Tensor, Tensor | None]:
+        """Read the memory at every position of the query.
+
+        Returns:
+            Readout (B, N, Cv, h, w), and the attention that ``settings`` ask for; see
+            :func:`~scmn.networks.memory_read.read_with_attention`.
+        """
+        return read_with_attention(
             query.key, memory.key, memory.value, similarity=self.similarity, settings=settings
         )
 
@@ -255,9 +262,12 @@ class MemoryNetwork(nn.Module, ABC):
         groups = [memory] if isinstance(memory, MemoryFrames) else memory
         skips = self.decoder.skips(query.stride8, query.stride4)
         maps: list[ObjectMaps] = []
+        attention: list[Tensor] = []
         first = 0
         for group in groups:
-            readout = self.read(query, group, read)
+            readout, received = self.read(query, group, read)
+            if received is not None:
+                attention.append(received)
             for chosen in _batches(readout.shape[1], objects_per_batch):
                 previous = None
                 if previous_masks is not None:
@@ -266,7 +276,7 @@ class MemoryNetwork(nn.Module, ABC):
             first += readout.shape[1]
         joined = ObjectMaps.join(maps)
         probabilities, logits = self.aggregate(joined.logits, valid_objects)
-        return Segmentation(probabilities, logits, joined)
+        return Segmentation(probabilities, logits, joined, attention)
 
     def aggregate(
         self, object_logits: Tensor, valid_objects: Tensor | None = None

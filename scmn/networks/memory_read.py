@@ -8,7 +8,7 @@ read: KMN (Seong et al., ECCV 2020, 3.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Similarity = Literal["dot", "l2"]
+Attention = Literal["frames", "positions"]
 
 KERNEL_HEIGHT = 30
 """Positions of the shorter side for which the kernel's width is given: 480 pixels at stride 16."""
@@ -25,7 +26,7 @@ KERNEL_HEIGHT = 30
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How the memory is read; only ``top_k`` changes the result.
+    """How the memory is read; only ``top_k`` and the kernel change the readout.
 
     The affinity matrix of all query and memory positions is computed at once, or in blocks of query
     positions, which bound its size however many frames are remembered.
@@ -43,6 +44,9 @@ class ReadSettings:
     """Largest affinity matrix of one block (None: any size)."""
     rows_per_channel: float | None = None
     """Query positions of one block for each channel of the keys and values (None: any number)."""
+    attention: Attention | None = None
+    """Which sums of the weights are returned beside the readout: of each query position over each
+    remembered frame, or of each remembered position over all query positions (None: none)."""
 
 
 def read_memory(
@@ -53,6 +57,20 @@ def read_memory(
     similarity: Similarity,
     settings: ReadSettings | None = None,
 ) -> Tensor:
+    """Read the memory as :func:`read_with_attention` does, and return the readout alone."""
+    return read_with_attention(
+        query_key, memory_key, memory_value, similarity=similarity, settings=settings
+    )[0]
+
+
+def read_with_attention(
+    query_key: Tensor,
+    memory_key: Tensor,
+    memory_value: Tensor,
+    *,
+    similarity: Similarity,
+    settings: ReadSettings | None = None,
+) -> tuple[Tensor, Tensor | None]:
     """Read the memory at every query position.
 
     Weights are the softmax over all T*h*w remembered positions of ``k_M . k_Q / sqrt(Ck)`` (dot)
@@ -69,10 +87,14 @@ def read_memory(
         settings: how the memory is read.
 
     Returns:
-        Readout (B, N, Cv, h, w) in the values' data type.
+        Readout (B, N, Cv, h, w) in the values' data type; and, if ``settings.attention`` asks for
+        it, the attention in float32, with N = 1 if the key is shared: "frames", the share of each
+        query position's attention that each frame gets, (B, N, T, h, w); "positions", what each
+        remembered position gets from all query positions, (B, N, T, h, w) of the memory.
     """
     settings = settings or ReadSettings()
     batch, objects, value_dim = memory_value.shape[:3]
+    frames, size = memory_key.shape[3], query_key.shape[-2:]
     keys = memory_key.flatten(3).flatten(0, 1)
     sharing = objects // memory_key.shape[1]
     # With a shared key one affinity matrix reads the values of all objects.
@@ -80,14 +102,24 @@ def read_memory(
     table = values.transpose(1, 2)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
     rows = _block_rows(queries, keys, table, settings)
-    read = partial(_read, similarity=similarity, settings=settings, width=query_key.shape[3])
+    read = partial(_read, similarity=similarity, settings=settings, width=size[1], frames=frames)
     if rows is None:
-        readout = read(queries, keys, table, rows=queries.shape[2])
+        reads = [read(queries, keys, table, rows=queries.shape[2])]
     else:
         # Group by group: a product of more rows repacks its operands less often.
         groups = zip(queries.split(1), keys.contiguous().split(1), table.split(1), strict=True)
-        readout = torch.cat([read(*group, rows=rows) for group in groups])
-    return readout.transpose(1, 2).reshape(batch, objects, value_dim, *query_key.shape[-2:])
+        reads = [read(*group, rows=rows) for group in groups]
+    readout = _joined([group for group, _ in reads], dim=0)
+    readout = readout.transpose(1, 2).reshape(batch, objects, value_dim, *size)
+    if settings.attention is None:
+        return readout, None
+    attention = _joined([group for _, group in reads if group is not None], dim=0)
+    shape = (frames, *size) if settings.attention == "frames" else memory_key.shape[3:]
+    return readout, attention.reshape(batch, -1, *shape)
+
+
+def _joined(parts: Sequence[Tensor], *, dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)
 
 
 def _block_rows(queries: Tensor, keys: Tensor, table: Tensor, settings: ReadSettings) -> int | None:
@@ -112,19 +144,29 @@ def _read(
     settings: ReadSettings,
     rows: int,
     width: int,
-) -> Tensor:
-    """(G, Ck, Q) queries, (G, Ck, P) keys, (G, P, C) values -> (G, Q, C), ``rows`` at a time."""
+    frames: int,
+) -> tuple[Tensor, Tensor | None]:
+    """Read (G, Ck, P) keys and (G, P, C) values with (G, Ck, Q) queries, ``rows`` at a time.
+
+    Returns:
+        Readout (G, Q, C), and attention (G, T, Q) or (G, P).
+    """
     affinity = _Affinity(keys, similarity)
-    weighted: Callable[[Tensor], Tensor]
-    if settings.top_k is None or settings.top_k >= keys.shape[2]:
-        weighted = partial(_weighted_values, table=table)
-    else:
-        weighted = partial(_top_k_values, table=table, top_k=settings.top_k)
     if settings.kernel_sigma is not None:
         sigma = settings.kernel_sigma * min(width, queries.shape[2] // width) / KERNEL_HEIGHT
         queries = affinity.add_kernel(queries, width=width, sigma=sigma, rows=rows)
-    readouts = [weighted(affinity(block)) for block in queries.split(rows, dim=2)]
-    return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
+    readouts, attention = [], []
+    for block in queries.split(rows, dim=2):
+        weights = _Weights(affinity(block), settings.top_k)
+        readouts.append(weights.readout(table))
+        if settings.attention == "frames":
+            attention.append(weights.of_frames(frames))
+        elif settings.attention == "positions":
+            attention.append(weights.of_positions())
+    readout = _joined(readouts, dim=1)
+    if settings.attention == "positions":
+        return readout, torch.stack(attention).sum(dim=0)
+    return readout, _joined(attention, dim=2) if attention else None
 
 
 class _Affinity:
@@ -194,18 +236,40 @@ def _coordinates(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return positions.div(width, rounding_mode="floor").float(), (positions % width).float()
 
 
-def _weighted_values(affinity: Tensor, *, table: Tensor) -> Tensor:
-    """(G, Q, P) similarities and (G, P, C) values -> (G, Q, C)."""
-    return torch.bmm(torch.softmax(affinity, dim=2).to(table.dtype), table)
+class _Weights:
+    """Weights of remembered positions at query positions: the softmax of their similarities."""
 
+    def __init__(self, affinity: Tensor, top_k: int | None) -> None:
+        """``affinity``: (G, Q, P); its ``top_k`` best of each row alone get a weight."""
+        self._remembered = affinity.shape[2]
+        self._positions: Tensor | None = None
+        if top_k is not None and top_k < self._remembered:
+            affinity, self._positions = affinity.topk(top_k, dim=2)
+        self._weights = torch.softmax(affinity, dim=2)
 
-def _top_k_values(affinity: Tensor, *, table: Tensor, top_k: int) -> Tensor:
-    """(G, Q, P) similarities and (G, P, C) values -> (G, Q, C), from each row's k best."""
-    best, positions = affinity.topk(top_k, dim=2)
-    weights = torch.softmax(best, dim=2).to(table.dtype)
-    # Gathering k values costs the same for any number of remembered frames.
-    readouts = [
-        functional.embedding_bag(rows, group, mode="sum", per_sample_weights=row_weights)
-        for rows, group, row_weights in zip(positions, table, weights, strict=True)
-    ]
-    return torch.stack(readouts)
+    def readout(self, table: Tensor) -> Tensor:
+        """(G, P, C) values -> (G, Q, C)."""
+        weights = self._weights.to(table.dtype)
+        if self._positions is None:
+            return torch.bmm(weights, table)
+        # Gathering k values costs the same for any number of remembered frames.
+        readouts = [
+            functional.embedding_bag(rows, group, mode="sum", per_sample_weights=row_weights)
+            for rows, group, row_weights in zip(self._positions, table, weights, strict=True)
+        ]
+        return torch.stack(readouts)
+
+    def of_frames(self, frames: int) -> Tensor:
+        """Return the share that each of the frames gets of each query position, (G, T, Q)."""
+        if self._positions is None:
+            return self._weights.unflatten(2, (frames, -1)).sum(dim=3).transpose(1, 2)
+        frame = self._positions.div(self._remembered // frames, rounding_mode="floor")
+        shares = self._weights.new_zeros(*frame.shape[:2], frames)
+        return shares.scatter_add_(2, frame, self._weights).transpose(1, 2)
+
+    def of_positions(self) -> Tensor:
+        """Return what each remembered position gets from all query positions, (G, P)."""
+        if self._positions is None:
+            return self._weights.sum(dim=1)
+        attention = self._weights.new_zeros(len(self._weights), self._remembered)
+        return attention.scatter_add_(1, self._positions.flatten(1), self._weights.flatten(1))

@@ -38,7 +38,7 @@ def test_networks_have_the_documented_shapes(small_model: MemoryNetwork) -> None
     keys = 1 if small_model.shared_key else 3
     assert memory.key.shape == (2, keys, small_model.key_dim, 1, 3, 4)
     assert memory.value.shape == (2, 3, small_model.value_dim, 1, 3, 4)
-    assert small_model.read(query, memory).shape == (2, 3, small_model.value_dim, 3, 4)
+    assert small_model.read(query, memory)[0].shape == (2, 3, small_model.value_dim, 3, 4)
 
     segmentation = small_model.segment(query, memory, masks)
     assert segmentation.probabilities.shape == (2, 4, HEIGHT, WIDTH)
@@ -117,7 +117,7 @@ def test_read_of_a_duplicated_memory_is_unchanged(small_model: MemoryNetwork) ->
     assert joined.key.shape[3] == 2
     # Every position occurs twice, and each has half the weight.
     torch.testing.assert_close(
-        small_model.read(query, joined), small_model.read(query, frame), atol=1e-5, rtol=1e-4
+        small_model.read(query, joined)[0], small_model.read(query, frame)[0], atol=1e-5, rtol=1e-4
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
+from scmn.networks.memory_read import (
+    Attention,
+    ReadSettings,
+    Similarity,
+    read_memory,
+    read_with_attention,
+)
 
 
 def tensors(
@@ -165,6 +172,49 @@ def test_kernel_weighs_by_the_distance_from_the_most_similar_query_position(
     expected = plain_kernel_read(*rounded, value, similarity, 9.0 * 4 / 30, top_k)
     # The values are weighted in bfloat16.
     torch.testing.assert_close(half.float(), expected, atol=0.02, rtol=0.02)
+
+
+def plain_weights(
+    query: Tensor, key: Tensor, objects: int, similarity: str, sigma: float, top_k: int | None
+) -> Tensor:
+    """Return the weights (N, h * w, T, h * w): reading one-hot values tells them."""
+    positions = key[0, 0, 0].numel()
+    one_hot = torch.eye(positions).unflatten(1, key.shape[3:]).expand(1, objects, -1, -1, -1, -1)
+    weights = plain_kernel_read(query, key, one_hot, similarity, sigma, top_k)
+    return weights[0].flatten(2).transpose(1, 2).unflatten(2, (key.shape[3], -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("blocks", [{}, {"dense_bytes": 0, "block_bytes": 1000}])
+@pytest.mark.parametrize("sigma", [None, 9.0])
+@pytest.mark.parametrize("top_k", [None, 7])
+@pytest.mark.parametrize("keys", [1, 2])
+@pytest.mark.parametrize("similarity", ["dot", "l2"])
+def test_attention_sums_the_weights_of_the_read(
+    similarity: Similarity,
+    keys: int,
+    top_k: int | None,
+    sigma: float | None,
+    blocks: dict[str, int],
+    dtype: torch.dtype,
+) -> None:
+    query, key, value = (t.to(dtype) for t in tensors(keys=keys))
+    width = 1e6 if sigma is None else sigma * 4 / 30
+    weights = plain_weights(query.float(), key.float(), keys, similarity, width, top_k)
+    expected = {
+        "frames": weights.sum(dim=3).transpose(1, 2).unflatten(2, (4, 5)),
+        "positions": weights.sum(dim=1).unflatten(2, (4, 5)),
+    }
+    read = ReadSettings(top_k, sigma, **blocks)
+    alone = read_memory(query, key, value, similarity=similarity, settings=read)
+    kind: Attention
+    for kind in ("frames", "positions"):
+        readout, attention = read_with_attention(
+            query, key, value, similarity=similarity, settings=replace(read, attention=kind)
+        )
+        assert attention is not None
+        assert torch.equal(readout, alone)
+        torch.testing.assert_close(attention[0], expected[kind], atol=1e-5, rtol=1e-4)
 
 
 def test_a_wide_kernel_changes_nothing() -> None:

@@ -47,7 +47,7 @@ def test_stages_equal_the_published_code(published_file: tuple[str, Path], golde
     model = build_model(name, weights=path)
     memory = model.encode_memory(frames[:1], masks)
     query = model.encode_query(frames[1:])
-    readout = model.read(query, memory)[0]
+    readout = model.read(query, memory)[0][0]
     joined = torch.cat([readout, query.value.expand(2, -1, -1, -1)], dim=1)
     object_logits = model.segment(query, memory).auxiliary.logits[0]
 
