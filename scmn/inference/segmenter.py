@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,15 +184,18 @@ class VideoSegmenter(Segmenter):
             segmentation: Segmentation | None = None
             if tracked and (given is None or segmented):
                 query = self.model.encode_query(image)
+                attention = self.bank.attention(self._time, annotated=given is not None)
                 segmentation = self.model.segment(
                     query,
                     self.bank.memory(),
                     self._previous_masks,
-                    read=self._read,
+                    read=replace(self._read, attention=attention),
                     objects_per_batch=objects_per_batch,
                 )
         # From here on the user's input cannot cause an error.
         self._geometry = geometry
+        if segmentation is not None and segmentation.attention:
+            self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
         masks = probabilities[:, 1:]
         if not self.model.remembers_padding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,23 @@ def test_segmenter_runs_on_one_device(fake_cuda: FakeCuda, name: str, precision:
         assert fake_cuda.waits == [], "neither between the frame and the labels"
         assert prediction.labels.dtype == np.uint8
         assert len(fake_cuda.waits) == 1, "nor elsewhere"
+
+
+@pytest.mark.parametrize("forgetting", [{"max_frames": 2, "eviction": "usage"}])
+@pytest.mark.parametrize("name", ["scmn", "stcn"])
+def test_forgetting_waits_for_nothing(
+    fake_cuda: FakeCuda, name: str, forgetting: dict[str, Any]
+) -> None:
+    network = build_small(name)
+    with fake_cuda():
+        segmenter = VideoSegmenter(network, device="cuda", memory={"every": 1, **forgetting})
+        segmenter.step(FRAME, TWO)
+        segmenter.step(FRAME)
+        segmenter.remove_object(7)
+        fake_cuda.waits.clear()
+        for time in range(8):
+            segmenter.step(FRAME, THIRD if time == 1 else None)
+        assert fake_cuda.waits == []
 
 
 def test_augmentation_waits_once_for_all_views(fake_cuda: FakeCuda) -> None:

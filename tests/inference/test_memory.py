@@ -168,6 +168,8 @@ def test_settings_reject_unknown_names_and_wrong_types() -> None:
         policy(max_frame=3)
     with pytest.raises(InputError, match=r"memory\.keep_previous must be true or false, not 1"):
         policy(keep_previous=1)
+    with pytest.raises(InputError, match=r"memory\.eviction must be oldest or usage, not 'newest'"):
+        policy(eviction="newest")
 
 
 def test_store_overwrites_in_place() -> None:

@@ -27,11 +27,12 @@ def begun(model: MemoryNetwork, **settings: object) -> VideoSegmenter:
     return segmenter
 
 
+@pytest.mark.parametrize("forgetting", [{"max_frames": 1}, {"max_frames": 2, "eviction": "usage"}])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_paused_video_continues_bit_for_bit(
-    small_model: MemoryNetwork, precision: str, tmp_path: Path
+    small_model: MemoryNetwork, precision: str, forgetting: dict[str, object], tmp_path: Path
 ) -> None:
-    memory = {"every": 2, "max_frames": 1}
+    memory = {"every": 2, **forgetting}
     uninterrupted = begun(small_model, precision=precision, memory=memory)
     uninterrupted.save_memory(tmp_path / "paused.safetensors")
     resumed = VideoSegmenter(small_model, precision=precision, memory=memory)

@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 
+from scmn.inference.memory.restriction import RestrictedStore
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
-from scmn.networks.base import MemoryFrames
+from scmn.networks.base import STRIDE, MemoryFrames
+from scmn.networks.memory_read import Attention
 
 
 @dataclass
@@ -62,6 +65,8 @@ class MemoryBank:
         """Return the frames that an object remembers, in time order; KeyError if there is none."""
         for group in self._groups:
             if object_id in group.object_ids:
+                if isinstance(group.store, RestrictedStore):
+                    return tuple(sorted(group.store.times()))
                 return tuple(sorted(slot.time for slot in group.slots))
         raise KeyError(object_id)
 
@@ -71,7 +76,7 @@ class MemoryBank:
         if known & set(object_ids):
             raise ValueError(f"objects {sorted(known & set(object_ids))} already exist")
         if object_ids:
-            self._groups.append(_Group(list(object_ids), MemoryStore()))
+            self._groups.append(_Group(list(object_ids), self._new_store()))
 
     def remove_object(self, object_id: int) -> None:
         """Forget an object; KeyError if there is no such object."""
@@ -110,6 +115,25 @@ class MemoryBank:
             self._remember(group, slot, frame.objects(chosen))
             first = chosen.stop
 
+    def attention(self, time: int, *, annotated: bool) -> Attention | None:
+        """Return which attention of this frame's read :meth:`observe` needs, None for no call."""
+        return "frames" if self._restricted and self._lasting(time, annotated) else None
+
+    def observe(self, attention: Sequence[Tensor], masks: Tensor) -> None:
+        """Take into account what a read found useful.
+
+        Args:
+            attention: of each group's read, see :attr:`scmn.networks.base.Segmentation.attention`.
+            masks: what was then segmented, (1, N, H, W) with the objects in the order of
+                :attr:`object_ids`.
+        """
+        foreground = functional.avg_pool2d(masks, STRIDE)
+        sizes = [len(group.object_ids) for group in self._groups]
+        parts = zip(self._groups, attention, foreground.split(sizes, dim=1), strict=True)
+        for group, received, mask in parts:
+            if isinstance(group.store, RestrictedStore):
+                group.store.observe(received, mask)
+
     def memory(self) -> list[MemoryFrames]:
         """Return the memory of each group of objects, for ``MemoryNetwork.segment``."""
         return [group.store.frames() for group in self._groups]
@@ -120,10 +144,11 @@ class MemoryBank:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all tensors by name, and the rest as JSON values; see :meth:`restore`."""
-        tensors: dict[str, Tensor] = {}
-        for number, group in enumerate(self._groups):
-            frames = group.store.frames()
-            tensors[f"{number}.key"], tensors[f"{number}.value"] = frames.key, frames.value
+        tensors = {
+            f"{number}.{name}": tensor
+            for number, group in enumerate(self._groups)
+            for name, tensor in group.store.state().items()
+        }
         groups = [
             {"object_ids": group.object_ids, "slots": [asdict(slot) for slot in group.slots]}
             for group in self._groups
@@ -142,12 +167,25 @@ class MemoryBank:
         """
         self._last_annotated = state["last_annotated"] - earlier
         for number, saved in enumerate(state["groups"]):
-            group = _Group(list(saved["object_ids"]), MemoryStore())
-            frames = MemoryFrames(tensors[f"{number}.key"], tensors[f"{number}.value"])
+            group = _Group(list(saved["object_ids"]), self._new_store())
             slots = [_Slot(**slot) for slot in saved["slots"]]
-            for position, slot in enumerate(slots):
-                self._append(group, replace(slot, time=slot.time - earlier), frames.at(position))
+            group.slots = [replace(slot, time=slot.time - earlier) for slot in slots]
+            group.store.max_slots = self._max_slots(group.slots)
+            prefix = f"{number}."
+            own = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+            group.store.restore(own, earlier=earlier)
             self._groups.append(group)
+
+    @property
+    def _restricted(self) -> bool:
+        return self.settings.eviction == "usage" and self.settings.max_frames is not None
+
+    def _new_store(self) -> MemoryStore:
+        return RestrictedStore() if self._restricted else MemoryStore()
 
     def _lasting(self, time: int, annotated: bool) -> bool:
         # A new object has no other memory than the frame it was given on.
@@ -158,26 +196,32 @@ class MemoryBank:
         return every is not None and (time - self._last_annotated) % every == 0
 
     def _remember(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
+        restricted = group.store if isinstance(group.store, RestrictedStore) else None
+        if restricted is not None and slot.lasting:
+            restricted.update()
         position = self._slot_to_replace(group, slot)
         if position is None:
-            self._append(group, slot, frame)
+            group.store.max_slots = self._max_slots([*group.slots, slot])
+            position = group.store.append(frame)
+            group.slots.append(slot)
         else:
             group.store.overwrite(position, frame)
             group.slots[position] = slot
+        if restricted is not None:
+            restricted.begin(position, slot.time)
 
-    def _append(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
-        if self.settings.max_frames is not None:
-            permanent = sum(s.permanent for s in group.slots) + slot.permanent
-            previous = int(self.settings.keep_previous)
-            group.store.max_slots = permanent + self.settings.max_frames + previous
-        group.store.append(frame)
-        group.slots.append(slot)
+    def _max_slots(self, slots: Sequence[_Slot]) -> int | None:
+        """Return how many slots a group with these will need at most; None: any number."""
+        if self.settings.max_frames is None:
+            return None
+        permanent = sum(slot.permanent for slot in slots)
+        return permanent + self.settings.max_frames + int(self.settings.keep_previous)
 
     def _slot_to_replace(self, group: _Group, new: _Slot) -> int | None:
         """Return the slot that the new frame replaces, or None if it takes a new one.
 
         A frame that was kept only as the previous one is replaced first; then, if the memory is
-        full, the oldest frame that is not permanent.
+        full, the oldest or the least useful frame that is not permanent.
         """
         for position, slot in enumerate(group.slots):
             if not slot.lasting:
@@ -188,4 +232,6 @@ class MemoryBank:
         counts = not (new.permanent or self.settings.keep_previous)
         if len(evictable) + counts <= self.settings.max_frames:
             return None
+        if isinstance(group.store, RestrictedStore):
+            return group.store.free_slot(evictable)
         return min(evictable, key=lambda i: group.slots[i].time)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from scmn.errors import InputError, nearest_name
+
+Eviction = Literal["oldest", "usage"]
 
 OLD_NAMES = {"keep_first": "keep_annotated"}
 """Earlier names of settings, which files may still hold."""
@@ -47,7 +49,9 @@ class MemorySettings:
         keep_annotated: never forget frames that were given with masks.
         keep_previous: remember the previous frame until the next one replaces it.
         max_frames: remember at most this many frames besides those that are never forgotten and,
-            with ``keep_previous``, the previous frame; the oldest is dropped (None: no limit).
+            with ``keep_previous``, the previous frame (None: no limit).
+        eviction: which frame is dropped then: the oldest, or, with "usage", the one to which the
+            objects have paid least attention (RMem, Zhou et al., CVPR 2024, 3.2).
         top_k: read only the k most similar positions (None: all).
         kernel: kernelised read (None: every position is read everywhere).
     """
@@ -58,6 +62,7 @@ class MemorySettings:
     max_frames: int | None
     top_k: int | None
     kernel: KernelSettings | None = None
+    eviction: Eviction = "oldest"
 
     def __post_init__(self) -> None:
         """
@@ -100,6 +105,11 @@ def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
             )
         if name == "kernel":
             settings[name] = _kernel(value)
+        elif name == "eviction":
+            if value not in get_args(Eviction):
+                raise InputError(
+                    f"memory.eviction must be {' or '.join(get_args(Eviction))}, not {value!r}"
+                )
         elif name.startswith("keep_"):
             if not isinstance(value, bool):
                 raise InputError(f"memory.{name} must be true or false, not {value!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from scmn.networks.base import MemoryFrames
@@ -49,6 +51,22 @@ class MemoryStore:
         """Return all slots in use as views."""
         key, value = self._tensors()
         return MemoryFrames(key[:, :, :, : self._used], value[:, :, :, : self._used])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything in use, tensors by name; see :meth:`restore`."""
+        frames = self.frames()
+        return {"key": frames.key, "value": frames.value}
+
+    def restore(self, state: Mapping[str, Tensor], *, earlier: int) -> None:
+        """Fill an empty store with what :meth:`state` returned.
+
+        Args:
+            state: on the device where the store is to be.
+            earlier: how many frames the remembered ones move back in time.
+        """
+        frames = MemoryFrames(state["key"], state["value"])
+        for position in range(frames.key.shape[3]):
+            self.append(frames.at(position))
 
     def keep_objects(self, positions: list[int]) -> None:
         """Drop all objects except those at ``positions``."""
