@@ -10,13 +10,17 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 
 TENSORS_CHECKSUM = "crc32"
 METADATA_CHECKSUM = "metadata_crc32"
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_LARGEST_WEIGHT = 65521
+"""A prime, so that blocks of equal size get different weights."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -69,6 +73,22 @@ def tensors_checksum(tensors: Mapping[str, Tensor]) -> str:
         content = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         checksum = zlib.crc32(content.numpy().data, checksum)
     return f"{checksum:08x}"
+
+
+def weighted_bit_sums(module: nn.Module) -> Tensor:
+    """Return a number for each tensor of a module, int64 (n,), by which its weights are recognised.
+
+    Unlike a checksum it is computed on the module's device, without waiting for it. It is the same
+    on every device.
+    """
+    sums = []
+    for _, value in sorted(module.state_dict().items()):
+        bits = value.flatten()
+        if bits.is_floating_point():
+            bits = bits.view(_INTEGERS[bits.element_size()])
+        weights = 1 + torch.arange(len(bits), device=bits.device) % _LARGEST_WEIGHT
+        sums.append((bits * weights).sum())
+    return torch.stack(sums)
 
 
 def _metadata_checksum(metadata: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import STRIDE, MemoryNetwork, QueryFeatures, Segmentation
-from scmn.tensor_files import tensors_checksum
+from scmn.tensor_files import tensors_checksum, weighted_bit_sums
 
 
 class VideoSegmenter(Segmenter):
@@ -91,7 +91,7 @@ class VideoSegmenter(Segmenter):
         self._dtype = reduced_dtype(self.device, self.precision)
         _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
         self._description = model.description
-        self._weights = tensors_checksum(model.state_dict())
+        self._weight_sums = weighted_bit_sums(model)
         self.model = accelerate(model, self.device, self._dtype, compiled=compile)
         self._compiled = compile
         self.memory_settings = complete_settings(memory, model.memory_defaults)
@@ -279,7 +279,7 @@ class VideoSegmenter(Segmenter):
         description = self._description
         return {
             "network": None if description is None else asdict(description),
-            "weights": self._weights,
+            "weights": tensors_checksum({"sums": self._weight_sums}),
             "memory": asdict(self.memory_settings),
             "precision": self.precision,
             "size": self.size,

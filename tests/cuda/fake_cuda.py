@@ -204,6 +204,8 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
     original = segmenter.accelerate
     monkeypatch.setattr(segmenter, "accelerate", accelerate)
+    # Only saved memories use the sums; the network that is given may be real or fake.
+    monkeypatch.setattr(segmenter, "weighted_bit_sums", lambda network: None)
     monkeypatch.setattr(nn.Module, "to", _ignoring_device(nn.Module.to))
     monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: tensor.cpu().numpy().tolist())
     for module in (segmenter, processes):

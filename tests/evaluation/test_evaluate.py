@@ -335,7 +335,9 @@ def test_errors_in_both_directions_name_the_sequence(
     mask = davis / "Annotations/480p" / sorted((davis / "JPEGImages/480p").iterdir())[0].name
     shutil.copy(mask / "00002.png", tmp_path / "00002.png")
     task = video_task(frames, [tmp_path / "00002.png"])
-    with pytest.raises(InputError, match="sequence 'clip': backward from frame 2: frame 1 is 30x40"):
+    with pytest.raises(
+        InputError, match="sequence 'clip': backward from frame 2: frame 1 is 30x40"
+    ):
         run_task(task, weights, tmp_path / "out", "evaluation.direction=both")
 
 
