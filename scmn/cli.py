@@ -20,9 +20,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from scmn.errors import InputError
+
+if TYPE_CHECKING:
+    from scmn.data.masks import GreyValues
 
 # torch is imported where it is used: --help and mistakes in options need not wait for it.
 
@@ -280,6 +283,11 @@ def _eval_parser() -> ArgumentParser:
         "several frames, each named after its frame; also COCO's JSON or labelme's",
     )
     add(
+        "--mask-ids",
+        action="store_true",
+        help="the values of grey masks are object ids, also if they look like shades",
+    )
+    add(
         "--box",
         type=int,
         nargs=4,
@@ -342,6 +350,8 @@ def _refuse_wrong_combinations(arguments: argparse.Namespace, program: str) -> N
         )
     if (arguments.dataset is None) != (arguments.data is None):
         raise InputError("--dataset and --data must be given together")
+    if arguments.mask_ids and arguments.mask is None:
+        raise InputError("--mask-ids needs --mask")
     if arguments.mask is not None and arguments.box is not None:
         raise InputError("--mask cannot be combined with --box")
     if (arguments.video is None) != (arguments.mask is None and arguments.box is None):
@@ -383,7 +393,8 @@ def _segment(arguments: argparse.Namespace) -> None:
         with processes.share_errors():
             if arguments.video is not None:
                 files = given_masks(arguments.video, arguments.mask or (), arguments.box or ())
-                task = video_task(arguments.video, stack.enter_context(files))
+                grey: GreyValues = "forced" if arguments.mask_ids else "checked"
+                task = video_task(arguments.video, stack.enter_context(files), grey=grey)
             else:
                 task = dataset_task(arguments.dataset, arguments.data, arguments.sequence)
         result = evaluate(

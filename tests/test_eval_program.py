@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from scmn import save_weights
+from scmn.cli import eval_main
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video import VideoWriter
@@ -141,6 +142,24 @@ def test_eval_takes_boxes_and_annotation_files_and_exports(weights: Path, tmp_pa
         assert (cutouts / "00000.png").is_file()
 
 
+def test_eval_takes_shades_as_ids_if_it_is_told_to(
+    davis: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "frames").mkdir()
+    frame = sorted((davis / "JPEGImages/480p").rglob("00000.jpg"))[0]
+    shutil.copy(frame, tmp_path / "frames")
+    shades = np.tile(np.arange(96, dtype=np.uint8) // 24 * 80, (64, 1))
+    Image.fromarray(shades).save(tmp_path / "mask.png")
+    eval_main(
+        [
+            *("--video", str(tmp_path / "frames"), "--mask", str(tmp_path / "mask.png")),
+            *("--weights", str(weights), "--mask-ids", "--output", str(tmp_path / "out")),
+        ]
+    )
+    written = read_label_map(tmp_path / "out/masks/frames/00000.png")
+    assert np.array_equal(written, shades)
+
+
 def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
     """Return name -> (arguments, what the line on stderr must say)."""
     (folder / "bad.yaml").write_text("memory: {evry: 5}")
@@ -148,6 +167,8 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
     (folder / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
     write_label_map(folder / "mask.png", np.ones((64, 96), dtype=np.uint8))
     write_label_map(folder / "small.png", np.ones((5, 5), dtype=np.uint8))
+    soft = np.tile(np.arange(96, dtype=np.uint8) // 5, (64, 1))
+    Image.fromarray(soft).save(folder / "soft.png")
     frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
     data: list[object] = ["--dataset", "davis2017-val", "--data", davis]
     video: list[object] = ["--video", frames, "--mask", folder / "mask.png"]
@@ -173,6 +194,8 @@ def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[o
         "export": ([*video, *w, "--export", "rgb"], "did you mean 'rgba'"),
         "mask size": (["--video", frames, "--mask", folder / "small.png", *w], "small.png"),
         "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
+        "shades": (["--video", frames, "--mask", folder / "soft.png", *w], "--mask-ids"),
+        "ids without mask": ([*data, *w, "--mask-ids"], "--mask-ids needs --mask"),
         "unknown option": ([*data, "--evry", "3"], "--evry"),
         "choice": ([*data, *w, "--precision", "fp8"], "fp8"),
         "sequence of video": ([*video, *w, "--sequence", "a"], "cannot be combined with --video"),
@@ -215,6 +238,8 @@ MISTAKES = [
     "export",
     "mask size",
     "device",
+    "shades",
+    "ids without mask",
     "unknown option",
     "choice",
     "sequence of video",

@@ -13,35 +13,44 @@ from scmn.data.layout import (
     select_sequences,
     subfolders,
 )
-from scmn.data.masks import read_label_map, require_objects
+from scmn.data.masks import GreyValues, read_label_map, require_objects
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 
 
 def folder_sequence(
-    frames: Path, masks: Path | Iterable[Path], *, name: str | None = None
+    frames: Path,
+    masks: Path | Iterable[Path],
+    *,
+    name: str | None = None,
+    grey: GreyValues = "checked",
 ) -> VideoSequence:
     """Return the images in the folder ``frames`` as a sequence, named after the folder by default.
 
     Every object in every mask is given, so later masks may add or correct objects. For ``masks``
-    see ``place_masks``.
+    and ``grey`` see ``place_masks``.
 
     Raises InputError if a file is missing, a mask has no object, or a mask matches no frame.
     """
     images = list_images(frames)
     name = frames.resolve().name if name is None else name
     check_sequence_name(name, frames)
-    placed = place_masks(masks, [path.stem for path in images], frames)
-    return VideoSequence(name, images, placed, given_objects=dict.fromkeys(placed))
+    placed = place_masks(masks, [path.stem for path in images], frames, grey=grey)
+    return VideoSequence(name, images, placed, given_objects=dict.fromkeys(placed), grey=grey)
 
 
 def place_masks(
-    masks: Path | Iterable[Path], frame_names: Sequence[str], source: Path
+    masks: Path | Iterable[Path],
+    frame_names: Sequence[str],
+    source: Path,
+    *,
+    grey: GreyValues = "checked",
 ) -> dict[int, Path]:
     """Return frame index -> mask; a mask belongs to the frame with the same stem.
 
     ``masks`` is a file, several files, or a folder of them. A single mask whose stem matches no
-    frame belongs to the first one. ``source`` names the video in error messages.
+    frame belongs to the first one. ``source`` names the video in error messages. For ``grey`` see
+    ``GreyValues``.
 
     Raises InputError if a mask cannot be read, has no object or matches no frame, if two masks
     match the same frame, or if there is no mask.
@@ -54,7 +63,7 @@ def place_masks(
     indices = {frame_name: index for index, frame_name in enumerate(frame_names)}
     placed: dict[int, Path] = {}
     for path in paths:
-        require_objects(read_label_map(path), path)
+        require_objects(read_label_map(path, grey=grey), path)
         index = 0 if len(paths) == 1 else None
         index = indices.get(path.stem, index)
         if index is None:
@@ -69,12 +78,16 @@ def place_masks(
 
 
 def folder_sequences(
-    frames_root: Path, masks_root: Path, *, names: Collection[str] | None = None
+    frames_root: Path,
+    masks_root: Path,
+    *,
+    names: Collection[str] | None = None,
+    grey: GreyValues = "checked",
 ) -> tuple[VideoSequence, ...]:
     """Return a sequence for each folder in ``frames_root``, or only for those in ``names``.
 
     The masks of ``frames_root/<sequence>`` are in ``masks_root/<sequence>``, each named after its
-    frame; all of their objects are given.
+    frame; all of their objects are given. For ``grey`` see ``GreyValues``.
 
     Raises InputError if a folder is missing or a mask has no frame.
     """
@@ -85,5 +98,6 @@ def folder_sequences(
         require_folder(masks_root / name, expected)
         images = list_images(frames_root / name)
         placed = match_annotations(images, masks_root / name)
-        sequences.append(VideoSequence(name, images, placed, given_objects=dict.fromkeys(placed)))
+        given = dict.fromkeys(placed)
+        sequences.append(VideoSequence(name, images, placed, given_objects=given, grey=grey))
     return tuple(sequences)

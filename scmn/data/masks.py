@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from scmn.data.atomic import atomic_path
 from scmn.data.images import open_image
+from scmn.data.shades import has_shades
 from scmn.errors import InputError
 
 VOID = 255
@@ -24,6 +26,13 @@ MAX_GREY_ID = 64
 """Highest value of a greyscale file whose values are taken as object ids."""
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 """Formats of files, as Pillow names them, that do not keep ids, or need not."""
+LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})
+"""Compressions inside TIFF files, as Pillow names them."""
+
+GreyValues: TypeAlias = Literal["trusted", "checked", "forced"]
+"""How grey values other than black and white become ids. "trusted", as in a data set: those up to
+``MAX_GREY_ID`` are ids. "checked", in a mask from the user: the same, but shades are refused.
+"forced": all are ids."""
 
 _RLE_COMPRESSION = 3  # zlib's Z_RLE: the fastest strategy for label maps, with smaller files
 _NAMED_VALUES = 6
@@ -45,62 +54,83 @@ def davis_palette() -> np.ndarray:
     return palette
 
 
-def read_label_map(path: Path) -> np.ndarray:
+def read_label_map(path: Path, *, grey: GreyValues = "trusted") -> np.ndarray:
     """Read a label map, uint8 (H, W).
 
     - Palette image: its indices, whatever the palette.
     - 1-bit image: 0 and 1.
-    - Greyscale (alpha is ignored): only black and white become 0 and 1, as in DAVIS 2016; values
-      up to ``MAX_GREY_ID`` are ids. Anything else looks like an antialiased mask, whose grey edge
-      would become hundreds of objects.
-    - RGB (alpha is ignored): only black and white become 0 and 1; otherwise every colour must be
-      in ``davis_palette()`` and becomes its index.
+    - Greyscale: only black and white become 0 and 1, as in DAVIS 2016; otherwise ``grey`` says
+      which values are ids. Others look like an antialiased mask, whose edge would become hundreds
+      of objects.
+    - RGB: only black and white become 0 and 1; otherwise every colour must be in
+      ``davis_palette()`` and becomes its index, or have equal channels and be grey.
+
+    Alpha is ignored unless it has the object.
 
     Raises InputError if the file is missing, corrupt, lossy, or not one of these.
     """
     with open_image(path, "mask") as image:
-        mode, file_format = image.mode, image.format
+        require_lossless(image, path)
+        mode = image.mode
         pixels = np.asarray(image)
-    require_lossless(file_format, path)
-    if mode == "P":
+    if mode in ("LA", "PA", "RGBA"):
+        _refuse_object_in_alpha(pixels, path)
+        mode, pixels = mode[:-1], pixels[..., :3] if mode == "RGBA" else pixels[..., 0]
+    if mode in ("P", "1"):
         return pixels.astype(np.uint8)
-    if mode == "PA":
-        return pixels[..., 0].astype(np.uint8)
-    if mode == "1":
-        return pixels.astype(np.uint8)
-    if mode in ("L", "LA", "I", "I;16", "I;16B", "I;16L"):
-        return _ids_from_grey(pixels[..., 0] if mode == "LA" else pixels, path)
-    if mode in ("RGB", "RGBA"):
-        return _ids_from_colours(pixels[..., :3], path)
+    if mode in ("L", "I", "I;16", "I;16B", "I;16L"):
+        return _ids_from_grey(pixels, path, grey)
+    if mode == "RGB":
+        return _ids_from_colours(pixels, path, grey)
     raise InputError(f"mask {path} has mode {mode}; expected a palette PNG with object ids")
 
 
-def require_lossless(file_format: str | None, path: Path) -> None:
-    """Raise InputError if the format of the file ``path`` is one of ``LOSSY_FORMATS``.
+def require_lossless(image: Image.Image, path: Path) -> None:
+    """Raise InputError if an image, opened from ``path``, is compressed with loss, or may be.
 
-    Along an object's edge their compression makes pixels of other ids.
+    Along an object's edge that makes pixels of other ids.
     """
-    if file_format in LOSSY_FORMATS:
+    if image.format == "WEBP" and path.read_bytes()[12:16] == b"VP8L":  # its lossless kind
+        return
+    tiff = image.format == "TIFF" and image.info.get("compression") in LOSSY_TIFF
+    if tiff or image.format in LOSSY_FORMATS:
         raise InputError(
-            f"mask {path} is a {file_format} file, whose compression changes object ids; "
+            f"mask {path} is a {image.format} file, whose compression changes object ids; "
             "expected a palette PNG with object ids"
         )
 
 
-def _ids_from_grey(grey: np.ndarray, path: Path) -> np.ndarray:
+def _refuse_object_in_alpha(pixels: np.ndarray, path: Path) -> None:
+    """Raise InputError if alpha, the last channel of (H, W, C), tells what the colours do not."""
+    colours, alpha = pixels[..., :-1], pixels[..., -1]
+    constant = (colours == colours[:1, :1]).all()
+    if alpha.min() < alpha.max() and (constant or colours[alpha < 255].any()):
+        raise InputError(
+            f"mask {path} has its object in the alpha channel, which is not read; "
+            "expected a palette PNG with object ids"
+        )
+
+
+def _ids_from_grey(grey: np.ndarray, path: Path, rule: GreyValues) -> np.ndarray:
     values = np.unique(grey)
     white = 65535 if values[-1] == 65535 else 255
     if np.isin(values, (0, white)).all():
         return (grey == white).astype(np.uint8)
-    if values[0] >= 0 and values[-1] <= MAX_GREY_ID:
-        return grey.astype(np.uint8)
+    if values[0] >= 0 and values[-1] <= (VOID if rule == "forced" else MAX_GREY_ID):
+        labels = grey.astype(np.uint8)
+        if rule != "checked" or not has_shades(labels):
+            return labels
+    if rule == "forced":
+        raise InputError(f"mask {path} has values {_some(values)}; ids are 1..{MAX_OBJECT_ID}")
+    advice = "" if rule == "trusted" else "; if these values are ids, give --mask-ids"
     raise InputError(
         f"mask {path} is greyscale with values {_some(values)}, like an antialiased mask; "
         f"expected a palette PNG with object ids (or only 0 and 255, or ids up to {MAX_GREY_ID})"
+        f"{advice}"
     )
 
 
-def _ids_from_colours(rgb: np.ndarray, path: Path) -> np.ndarray:
+def _ids_from_colours(rgb: np.ndarray, path: Path, rule: GreyValues) -> np.ndarray:
     codes = _colour_codes(rgb)
     colours, positions = np.unique(codes, return_inverse=True)
     if np.isin(colours, (0, 0xFFFFFF)).all():
@@ -111,6 +141,8 @@ def _ids_from_colours(rgb: np.ndarray, path: Path) -> np.ndarray:
     ids = order[places]
     unknown = colours[palette[ids] != colours]
     if unknown.size:
+        if (rgb == rgb[..., :1]).all():
+            return _ids_from_grey(rgb[..., 0], path, rule)
         names = _some([f"#{colour:06x}" for colour in unknown])
         raise InputError(
             f"mask {path} is RGB with colours that are not in the DAVIS palette: {names}; "

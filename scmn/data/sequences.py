@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from scmn.data.images import read_image
-from scmn.data.masks import VOID, check_size, keep_objects, read_label_map
+from scmn.data.masks import VOID, GreyValues, check_size, keep_objects, read_label_map
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class VideoSequence:
     known)."""
     merge_objects: bool = False
     """DAVIS 2016: all ids above 0 become object 1."""
+    grey: GreyValues = "trusted"
+    """How grey label maps are read."""
 
     def __len__(self) -> int:
         return len(self.image_paths)
@@ -83,7 +85,7 @@ class VideoSequence:
 
         Raises InputError if the file cannot be read as a label map, KeyError if there is none.
         """
-        labels = read_label_map(self.annotation_paths[index])
+        labels = read_label_map(self.annotation_paths[index], grey=self.grey)
         if self.merge_objects:
             labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
         return labels

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from scmn.data.atomic import temporary_beside
 from scmn.data.folder import place_masks
 from scmn.data.layout import check_sequence_name
-from scmn.data.masks import check_size, read_label_map
+from scmn.data.masks import GreyValues, check_size, read_label_map
 from scmn.data.sequences import Frame
 from scmn.errors import InputError
 
@@ -42,6 +42,7 @@ class VideoFile:
             mask belongs to the frame with the same stem, a single mask with another name to the
             first frame. None: no masks.
         name: of the sequence; the file's stem by default.
+        grey: how grey masks are read (see ``GreyValues``).
 
     ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s, an average
     where it varies; ``video.duration`` is in seconds, None if the file does not tell. Frames
@@ -52,9 +53,15 @@ class VideoFile:
     """
 
     def __init__(
-        self, path: Path, masks: Path | Iterable[Path] | None = None, *, name: str | None = None
+        self,
+        path: Path,
+        masks: Path | Iterable[Path] | None = None,
+        *,
+        name: str | None = None,
+        grey: GreyValues = "checked",
     ) -> None:
         self.path = path
+        self.grey = grey
         self.name = path.stem if name is None else name
         check_sequence_name(self.name, path)
         with _open_video(path) as container:
@@ -67,7 +74,7 @@ class VideoFile:
         self._masks: dict[int, Path] = {}
         if masks is not None:
             frame_names = [_frame_name(index) for index in range(self._length)]
-            self._masks = place_masks(masks, frame_names, path)
+            self._masks = place_masks(masks, frame_names, path, grey=grey)
 
     @property
     def mask_paths(self) -> Mapping[int, Path]:
@@ -100,7 +107,7 @@ class VideoFile:
                 )
             labels = None
             if index in self._masks:
-                labels = read_label_map(self._masks[index])
+                labels = read_label_map(self._masks[index], grey=self.grey)
                 check_size(labels, size, self._masks[index])
             yield Frame(index, _frame_name(index), image, labels, time)
         if index < 0:

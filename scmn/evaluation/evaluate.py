@@ -16,6 +16,7 @@ from scmn.config import Config, load_config
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.folder import folder_sequence, folder_sequences
 from scmn.data.images import IMAGE_EXTENSIONS
+from scmn.data.masks import GreyValues
 from scmn.data.sequences import FrameSource
 from scmn.data.video import VideoFile
 from scmn.errors import InputError
@@ -69,31 +70,32 @@ def dataset_task(name: str, root: Path, sequences: Sequence[str] | None = None) 
     return Task(name, dataset, dataset.size, dataset.upscale)
 
 
-def video_task(video: Path, masks: Sequence[Path]) -> Task:
+def video_task(video: Path, masks: Sequence[Path], *, grey: GreyValues = "checked") -> Task:
     """Open the user's own video.
 
     Args:
         video: a video file, a folder of frames, or a folder of such folders.
         masks: one or more label PNGs, or a folder of them; for a folder of sequences the folder
             with a folder of masks for each.
+        grey: how grey masks are read (see ``GreyValues``).
 
     Raises:
         InputError: something is missing or does not fit.
     """
-    return Task(video.resolve().stem, _video_sources(video, masks), VIDEO_SIZE)
+    return Task(video.resolve().stem, _video_sources(video, masks, grey), VIDEO_SIZE)
 
 
-def _video_sources(video: Path, masks: Sequence[Path]) -> Sequence[FrameSource]:
+def _video_sources(video: Path, masks: Sequence[Path], grey: GreyValues) -> Sequence[FrameSource]:
     given = masks[0] if len(masks) == 1 else masks
     if not video.exists():
         raise InputError(f"{video} does not exist; expected a video file or a folder of frames")
     if not video.is_dir():
-        return [VideoFile(video, given)]
+        return [VideoFile(video, given, grey=grey)]
     entries = [path for path in video.iterdir() if not path.name.startswith(".")]
     if any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entries):
-        return [folder_sequence(video, given)]
+        return [folder_sequence(video, given, grey=grey)]
     if any(path.is_dir() for path in entries) and isinstance(given, Path):
-        return folder_sequences(video, given)
+        return folder_sequences(video, given, grey=grey)
     raise InputError(f"{video} holds neither images nor folders of images")
 
 

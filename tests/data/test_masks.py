@@ -84,6 +84,19 @@ def test_read_label_map_refuses_lossy_files(tmp_path: Path, file: str) -> None:
         read_label_map(tmp_path / file)
 
 
+def test_read_label_map_refuses_lossy_tiffs_and_takes_lossless_webp(tmp_path: Path) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:9, 4:9] = 255
+    image = Image.fromarray(mask)
+    image.save(tmp_path / "lossy.tif", compression="jpeg")
+    with pytest.raises(InputError, match=r"lossy\.tif is a TIFF file, whose compression"):
+        read_label_map(tmp_path / "lossy.tif")
+    image.save(tmp_path / "exact.tif", compression="tiff_lzw")
+    image.save(tmp_path / "exact.webp", lossless=True)
+    for name in ("exact.tif", "exact.webp"):
+        assert np.array_equal(read_label_map(tmp_path / name), mask > 0)
+
+
 def test_read_label_map_ignores_the_palette(tmp_path: Path) -> None:
     image = Image.fromarray(LABELS)
     image.putpalette(np.arange(768).astype(np.uint8).tobytes())
@@ -108,11 +121,24 @@ def test_read_label_map_takes_16_bit_black_and_white_as_one_object(
     assert np.array_equal(read_label_map(saved(tmp_path, mask * np.uint16(white))), mask)
 
 
-def test_read_label_map_ignores_alpha(tmp_path: Path) -> None:
-    grey_alpha = np.array([[[255, 0], [255, 255], [0, 90]]], dtype=np.uint8)
-    image = Image.merge("LA", [Image.fromarray(grey_alpha[..., part]) for part in (0, 1)])
+@pytest.mark.parametrize("mode", ["LA", "PA", "RGBA"])
+def test_read_label_map_ignores_alpha_that_agrees_or_is_constant(tmp_path: Path, mode: str) -> None:
+    for alpha in ([0, 255], [90, 90], [128, 255]):
+        image = Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert(mode)
+        image.putalpha(Image.fromarray(np.array([alpha], dtype=np.uint8)))
+        name = tmp_path / ("m.tif" if mode == "PA" else "m.png")
+        image.save(name)
+        assert object_ids(read_label_map(name)) == ((1,) if mode != "PA" else ())
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("colour", ["black", "white"])
+def test_read_label_map_refuses_an_object_in_alpha(tmp_path: Path, mode: str, colour: str) -> None:
+    image = Image.new(mode, (3, 1), colour)
+    image.putalpha(Image.fromarray(np.array([[0, 90, 255]], dtype=np.uint8)))
     image.save(tmp_path / "m.png")
-    assert read_label_map(tmp_path / "m.png").tolist() == [[1, 1, 0]]
+    with pytest.raises(InputError, match=r"m\.png has its object in the alpha channel"):
+        read_label_map(tmp_path / "m.png")
 
 
 def test_read_label_map_takes_small_grey_values_as_ids(tmp_path: Path) -> None:
@@ -139,6 +165,67 @@ def test_read_label_map_refuses_an_antialiased_circle(tmp_path: Path) -> None:
         path = saved(tmp_path, (soft * 255).astype(np.uint8), mode)
         with pytest.raises(InputError, match="more"):
             read_label_map(path)
+
+
+def soft_disk(top: int, softness: float, *, scale: int = 4) -> np.ndarray:
+    """A disk of value ``top`` with an antialiased edge (0.5) or a wider one, uint8 (H, W)."""
+    y, x = np.mgrid[: 20 * scale, : 20 * scale]
+    distance = 6 * scale - np.hypot(y - 10 * scale, x - 9.6 * scale)
+    return np.round(top * np.clip(distance / (2 * softness) + 0.5, 0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("top", [4, 20, 64])
+@pytest.mark.parametrize("softness", [0.5, 2, 8])
+def test_shades_are_refused_in_the_users_masks_however_dark(
+    tmp_path: Path, top: int, softness: float
+) -> None:
+    soft = soft_disk(top, softness)
+    path = saved(tmp_path, soft)
+    with pytest.raises(InputError, match=rf"m\.png is greyscale with values 0, .*{MORE}"):
+        read_label_map(path, grey="checked")
+    assert np.array_equal(read_label_map(path, grey="forced"), soft)
+    assert np.array_equal(read_label_map(path), soft)  # in a data set they are ids
+
+
+MORE = "antialiased mask; .*if these values are ids, give --mask-ids"
+
+
+def test_shades_of_compression_are_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(soft_disk(40, 0.01)).save(buffer, "JPEG", quality=80)
+    path = saved(tmp_path, np.asarray(Image.open(buffer)))
+    with pytest.raises(InputError, match=MORE):
+        read_label_map(path, grey="checked")
+
+
+@pytest.mark.parametrize("mode", [None, "RGB"])
+def test_ids_that_touch_are_not_shades(tmp_path: Path, mode: str | None) -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:35, 5:50] = 5
+    labels[10:30, 20:50] = 2
+    labels[12:20, 30:45] = 9
+    labels[12:14, 31:44] = 7  # a thin one
+    labels[39, 59] = 3  # a dot
+    path = saved(tmp_path, labels, mode)
+    assert np.array_equal(read_label_map(path, grey="checked"), labels)
+
+
+def test_a_thin_object_between_two_others_is_not_a_shade(tmp_path: Path) -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[10:30, 10:50] = 2
+    labels[9, 10:40] = 1
+    assert np.array_equal(read_label_map(saved(tmp_path, labels), grey="checked"), labels)
+
+
+def test_bright_grey_values_are_ids_only_if_forced(tmp_path: Path) -> None:
+    values = np.array([[0, 100, 254, 255]], np.uint8)
+    path = saved(tmp_path, values)
+    with pytest.raises(InputError, match=MORE):
+        read_label_map(path, grey="checked")
+    assert np.array_equal(read_label_map(path, grey="forced"), values)
+    path = saved(tmp_path, values.astype(np.uint16) * np.uint16(2))
+    with pytest.raises(InputError, match=r"values 0, 200, 508, 510; ids are 1\.\.254"):
+        read_label_map(path, grey="forced")
 
 
 @reuse_folder

@@ -120,7 +120,7 @@ def read_static_labels(path: Path) -> np.ndarray:
     brightest = int(grey.max(initial=0))
     if brightest <= MAX_GREY_ID:
         with open_image(path, "mask") as image:
-            require_lossless(image.format, path)
+            require_lossless(image, path)
         return grey
     if brightest < GREY_THRESHOLD:
         raise InputError(
