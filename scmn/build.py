@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from scmn.errors import InputError, nearest_name
 from scmn.networks.backbones import BACKBONES
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import MODELS
+from scmn.settings import check_arguments
 from scmn.weights.files import WeightsFile, load_weights, read_weights
 from scmn.weights.pretrained_backbones import load_pretrained_backbones
 
@@ -59,7 +61,9 @@ def build_model(
     settings.update(switches)
     if backbone is not None:
         settings["backbone"] = backbone
-    _check_settings(name, settings)
+    parameters = entry.network.__init__
+    settings = check_arguments(parameters, settings, lambda path: f"model '{name}': {path}")
+    _check_backbones(settings)
     try:
         network = entry.network(**settings)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -76,17 +80,8 @@ def build_model(
     return network.eval()
 
 
-def _check_settings(name: str, settings: dict[str, Any]) -> None:
-    known = MODELS[name].setting_defaults
+def _check_backbones(settings: Mapping[str, Any]) -> None:
     for setting, value in settings.items():
-        if setting not in known:
-            raise InputError(
-                f"model '{name}' has no setting '{setting}'{nearest_name(setting, known)}; "
-                f"it has: {', '.join(known)}"
-            )
-        is_width = setting.endswith("_dim") and value != known[setting]
-        if is_width and (not isinstance(value, int) or value < 1):
-            raise InputError(f"model '{name}': {setting} must be a whole number, not {value!r}")
         if setting.endswith("backbone") and value not in BACKBONES:
             raise InputError(
                 f"unknown backbone '{value}'{nearest_name(str(value), BACKBONES)}; "

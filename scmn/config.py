@@ -1,46 +1,55 @@
 """Configuration: the settings of all packages, loaded from YAML files and ``key=value`` overrides.
 
-omegaconf checks names and types and suggests the nearest key; its errors become one line each.
+omegaconf reads them and resolves ``${...}``; ``scmn.settings`` checks the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, field
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import PlainValidator
 from yaml import YAMLError
 
 from scmn.errors import InputError, nearest_name
 from scmn.evaluation.settings import EvaluationSettings
 from scmn.inference.memory.settings import MemorySettings
 from scmn.renamed_keys import rename_keys
+from scmn.settings import SomeOf, check, settings
 from scmn.training.settings import TrainingSettings
 
 
-@dataclass
+def _flag_or_file(value: Any) -> Any:
+    if not isinstance(value, bool | str):
+        raise ValueError("must be true, false or a file")
+    return value
+
+
+@settings()
 class ModelSettings:
     """Arguments of ``build_model``."""
 
     name: str = "scmn"
     backbone: str | None = None
     """null: the network's own."""
-    pretrained_backbone: bool | str = False
+    pretrained_backbone: Annotated[bool | str, PlainValidator(_flag_or_file)] = False
     """true: ImageNet weights, downloaded once; or a file of them."""
     switches: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network."""
 
 
-@dataclass
+@settings()
 class Config:
     """The content of a configuration file."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
-    memory: dict[str, Any] = field(default_factory=dict)
-    """Differences from the network's ``memory_defaults``; the keys are those of
+    memory: Annotated[dict[str, Any], SomeOf(MemorySettings)] = field(default_factory=dict)
+    """SomeOf from the network's ``memory_defaults``; the keys are those of
     ``MemorySettings``."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -54,16 +63,11 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
     Raises:
         InputError: a file is missing or not YAML, or a key or a value is wrong.
     """
-    config = OmegaConf.structured(Config())
-    source = "configuration"
+    sources: list[tuple[str, DictConfig]] = []
     if path is not None:
-        for file, content in _with_bases(find_config(path)):
-            source = str(file)
-            config = _merge(config, content, source)
-    for override in overrides:
-        source = f"override '{override}'"
-        config = _merge(config, _parse_override(override), source)
-    return _to_object(config, source)
+        sources += [(str(file), content) for file, content in _with_bases(find_config(path))]
+    sources += [(f"override '{override}'", _parse_override(override)) for override in overrides]
+    return _compose(sources)
 
 
 def find_config(name_or_path: str | Path) -> Path:
@@ -93,13 +97,21 @@ def parse_config(text: str, source: str) -> Config:
     Raises:
         InputError: it uses a setting that this version does not have; ``source`` is named.
     """
-    content = cast(DictConfig, OmegaConf.create(text))
-    return _to_object(_merge(OmegaConf.structured(Config()), content, source), source)
+    return _compose([(source, cast(DictConfig, OmegaConf.create(text)))])
+
+
+def check_config(config: Config) -> Config:
+    """Return a configuration that Python code has made or changed.
+
+    Raises:
+        InputError: a value is wrong.
+    """
+    return check(Config, asdict(config))
 
 
 def config_to_yaml(config: Config) -> str:
     """Return the resolved configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
 
 
 def _with_bases(path: Path) -> list[tuple[Path, DictConfig]]:
@@ -137,25 +149,40 @@ def _parse_override(override: str) -> DictConfig:
         raise InputError(f"override '{override}': {' '.join(str(error).split())}") from error
 
 
-def _merge(config: DictConfig, content: DictConfig, source: str) -> DictConfig:
-    plain = cast(dict[str, Any], OmegaConf.to_container(content))
-    rename_keys(plain, source)
-    prefix = ""
+def _compose(sources: Sequence[tuple[str, DictConfig]]) -> Config:
+    """Merge files and overrides, given by their names, in order and check the result."""
+    merged: Any = asdict(Config())  # whose values ${...} may name
+    plain: dict[str, dict[str, Any]] = {}
+    for source, content in sources:
+        plain[source] = cast(dict[str, Any], OmegaConf.to_container(content))
+        rename_keys(plain[source], source)
+        merged = _merged(merged, plain[source])
+    named = partial(_with_source, sources=plain)
     try:
-        if isinstance(plain.get("memory"), dict):
-            prefix = "memory."
-            typed = OmegaConf.merge(OmegaConf.structured(MemorySettings), plain["memory"])
-            plain["memory"] = {key: typed[key] for key in plain["memory"]}
-            prefix = ""
-        return cast(DictConfig, OmegaConf.merge(config, plain))
+        unresolved = OmegaConf.create(merged)
+        resolved = OmegaConf.to_container(unresolved, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        key = f"{prefix}{error.full_key}: " if error.full_key else ""
-        # The first line says what is wrong and suggests the nearest key; the rest is internal.
-        raise InputError(f"{source}: {key}{str(error).splitlines()[0]}") from error
+        # The first line says what is wrong; the rest is internal.
+        raise InputError(f"{named(error.full_key or '')}: {str(error).splitlines()[0]}") from error
+    return check(Config, resolved, named)
 
 
-def _to_object(config: DictConfig, source: str) -> Config:
-    try:
-        return cast(Config, OmegaConf.to_object(config))
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+def _merged(base: Any, change: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(change, dict):
+        return change
+    return base | {key: _merged(base.get(key), value) for key, value in change.items()}
+
+
+def _with_source(key: str, sources: dict[str, dict[str, Any]]) -> str:
+    """Return a dotted key after the last source that sets it or, if none does, its block."""
+
+    def depth(source: str) -> int:
+        content: Any = sources[source]
+        for number, part in enumerate(key.split(".")):
+            if not isinstance(content, dict) or part not in content:
+                return number
+            content = content[part]
+        return key.count(".") + 1
+
+    nearest = max(reversed(sources), key=depth, default="")
+    return f"{nearest}: {key}".strip(": ")

@@ -163,12 +163,15 @@ def test_parse_config_refuses_removed_settings_in_use() -> None:
     [
         ("memory: {max_frame: 3}", r"a\.yaml: memory\.max_frame: .*'max_frames'"),
         ("modle: {name: stm}", r"modle.*'model'"),
-        ("memory: {every: often}", r"memory\.every: .*often"),
+        ("memory: {every: often}", r"memory\.every must be .*often"),
         (
             "training: {stages: {a: {data: {b: {still_augmentation: {paste: {max_cuont: 1}}}}}}}",
             r"stages\.a\.data\.b\.still_augmentation\.paste\.max_cuont: .*'max_count'",
         ),
-        ("training: {stages: {a: {clip: {size: [50, 64]}}}}", r"a\.yaml: .*multiples of 16"),
+        (
+            "training: {stages: {a: {clip: {size: [50, 64]}}}}",
+            r"a\.yaml: .*clip\.size\.0 must be a multiple of 16",
+        ),
         ("evaluation: {augmentation: {scales: [a]}}", r"augmentation\.scales"),
         ("model: 3", "ModelSettings"),
         ("- 1\n- 2", "key: value"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from scmn.data.atomic import atomic_path
 from scmn.data.images import open_image
@@ -22,6 +23,7 @@ from scmn.errors import InputError
 VOID = 255
 """Label of ignored pixels: neither background nor an object."""
 MAX_OBJECT_ID = 254
+ObjectCount = Annotated[int, Field(ge=1, le=MAX_OBJECT_ID)]
 MAX_GREY_ID = 64
 """Highest value of a greyscale file whose values are taken as object ids."""
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})

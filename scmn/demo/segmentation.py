@@ -15,6 +15,7 @@ from scmn.data.masks import keep_objects
 from scmn.demo.project import FrameMasks, Project
 from scmn.errors import InputError
 from scmn.inference.base import Segmenter
+from scmn.inference.devices import Precision
 from scmn.inference.prediction import Prediction
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
@@ -73,7 +74,7 @@ class Settings:
 
     network: str = BUNDLED
     size: int | None = 480
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     memory: dict[str, Any] = field(default_factory=dict)
 
 

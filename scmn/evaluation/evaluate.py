@@ -12,7 +12,7 @@ import torch
 
 from scmn import __version__
 from scmn.build import build_model
-from scmn.config import Config, load_config
+from scmn.config import Config, check_config, load_config
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.folder import folder_sequence, folder_sequences
 from scmn.data.images import IMAGE_EXTENSIONS
@@ -148,6 +148,7 @@ def evaluate(
             once the others have finished their sequences.
     """
     with processes.share_errors():
+        config = check_config(config)
         size = _size(task, config)
         network = _build_network(config, weights)
         segmenter = _segmenter(task, config, network, size, processes.device)
@@ -180,8 +181,6 @@ def _build_network(config: Config, weights: WeightsFile | None) -> MemoryNetwork
 
 def _size(task: Task, config: Config) -> int | None:
     size = config.evaluation.size if config.evaluation.size is not None else task.size
-    if size is not None and size < 0:
-        raise InputError(f"size must be positive, or 0 to keep the frames' size, not {size}")
     return size or None
 
 

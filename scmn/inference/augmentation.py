@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, SkipValidation
 from torch import Tensor
 from torch.nn import functional
 
-from scmn.errors import InputError
 from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.prediction import Prediction
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
+from scmn.settings import Positive, checked
 
 
 @dataclass
@@ -39,12 +40,13 @@ class AugmentedSegmenter(Segmenter):
     Each view has its own memory, so time and memory grow in proportion to the number of views.
     """
 
+    @checked
     def __init__(
         self,
-        model: MemoryNetwork,
+        model: SkipValidation[MemoryNetwork],
         *,
         flip: bool = True,
-        scales: Sequence[float] = (1.0,),
+        scales: Annotated[Sequence[Positive], Field(min_length=1)] = (1.0,),
         **settings: Any,
     ) -> None:
         """
@@ -55,11 +57,9 @@ class AugmentedSegmenter(Segmenter):
             **settings: those of :class:`VideoSegmenter`.
 
         Raises:
-            InputError: no scale, or one that is not positive.
+            InputError: a wrong setting.
         """
         super().__init__()
-        if not scales or min(scales) <= 0:
-            raise InputError(f"test-time scales must be positive numbers, not {list(scales)}")
         self._views: list[_View] = []
         for scale in sorted(scales, reverse=True):
             for flipped in [False, True] if flip else [False]:

@@ -18,6 +18,7 @@ from scmn.inference.both_directions import (
     forward_frames,
     merged,
 )
+from scmn.inference.devices import Precision
 from scmn.inference.frames import FrameImage, LabelMap, VideoLabels, labels_by_frame
 from scmn.inference.prediction import Prediction
 
@@ -67,7 +68,7 @@ class Segmenter(ABC):
     """
 
     device: torch.device
-    precision: str
+    precision: Precision
 
     def __init__(self) -> None:
         self._free = threading.Lock()

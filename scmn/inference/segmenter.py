@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import SkipValidation
 from torch import Tensor
 
-from scmn.data.masks import MAX_OBJECT_ID, object_ids, to_one_hot
+from scmn.data.masks import MAX_OBJECT_ID, ObjectCount, object_ids, to_one_hot
 from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.devices import (
+    Precision,
     autocast,
     reduced_dtype,
     resolve_device,
@@ -31,6 +33,7 @@ from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import STRIDE, MemoryNetwork, QueryFeatures, Segmentation
+from scmn.settings import Count, Positive, checked
 from scmn.tensor_files import tensors_checksum, weighted_bit_sums
 
 
@@ -47,20 +50,21 @@ class VideoSegmenter(Segmenter):
             prediction.labels  # uint8 (H, W)
     """
 
+    @checked
     def __init__(
         self,
-        model: MemoryNetwork,
+        model: SkipValidation[MemoryNetwork],
         *,
-        memory: MemorySettings | Mapping[str, Any] | None = None,
-        size: int | None = None,
+        memory: SkipValidation[MemorySettings | Mapping[str, Any] | None] = None,
+        size: Count | None = None,
         upscale: bool = False,
-        scale: float = 1.0,
-        device: str | torch.device | None = None,
-        precision: str = "fp32",
+        scale: Positive = 1.0,
+        device: SkipValidation[str | torch.device | None] = None,
+        precision: Precision = "fp32",
         compile: bool = False,
-        objects_per_batch: int | None = None,
-        max_objects: int = MAX_OBJECT_ID,
-        block_bytes: int | None = None,
+        objects_per_batch: Count | None = None,
+        max_objects: ObjectCount = MAX_OBJECT_ID,
+        block_bytes: Count | None = None,
     ) -> None:
         """
         Args:
@@ -89,7 +93,6 @@ class VideoSegmenter(Segmenter):
         self.device = next(model.parameters()).device if device is None else resolve_device(device)
         self.precision = resolve_precision(self.device, precision)
         self._dtype = reduced_dtype(self.device, self.precision)
-        _check_sizes(size=size, objects_per_batch=objects_per_batch, scale=scale)
         self._description = model.description
         self._weight_sums = weighted_bit_sums(model)
         self.model = accelerate(model, self.device, self._dtype, compiled=compile)
@@ -400,9 +403,3 @@ def _for_all_objects(prior: Tensor, objects: int) -> Tensor:
     """Append NaN for objects that were first given on this frame and have no prior yet."""
     missing = prior.new_full((objects - prior.shape[0], *prior.shape[1:]), torch.nan)
     return torch.cat([prior, missing])
-
-
-def _check_sizes(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise InputError(f"{name} must be above 0 or None, not {value}")

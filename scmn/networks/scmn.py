@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,11 +59,11 @@ class SCMN(MemoryNetwork):
         self,
         backbone: str = "resnest50",
         *,
-        key_dim: int = 128,
-        value_dim: int = 512,
-        hidden_dim: int = 256,
-        decoder_dim: int | None = None,
-        refinement_dim: int = 64,
+        key_dim: PositiveInt = 128,
+        value_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 256,
+        decoder_dim: PositiveInt | None = None,
+        refinement_dim: PositiveInt = 64,
         head: bool = True,
         spatial_constraint: bool = True,
         refinement: bool = True,
@@ -98,20 +99,7 @@ class SCMN(MemoryNetwork):
                 "object" the two encoders must first learn to agree on keys, which ImageNet weights
                 give them; from random weights "frame" trains several times faster.
             similarity: similarity of keys, "dot" (STM) or "l2" (STCN).
-
-        Raises:
-            ValueError: an unknown value of a switch.
         """
-        for name, value, known in (
-            ("read_concat", read_concat, ("key", "value")),
-            ("decoder", decoder, ("basnet", "stm")),
-            ("refinement_input", refinement_input, ("features", "logits")),
-            ("constraint_embedding", constraint_embedding, ("raw", "direction")),
-            ("memory_key", memory_key, ("object", "frame")),
-            ("similarity", similarity, ("dot", "l2")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, not '{value}'")
         super().__init__()
         self.key_dim = key_dim
         self.value_dim = value_dim

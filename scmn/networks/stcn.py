@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from scmn.networks.backbones import IMAGENET_MEAN
@@ -46,9 +47,9 @@ class STCN(MemoryNetwork):
         backbone: str = "resnet50",
         *,
         value_backbone: str = "resnet18",
-        key_dim: int = 64,
-        value_dim: int = 512,
-        hidden_dim: int = 256,
+        key_dim: PositiveInt = 64,
+        value_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 256,
     ) -> None:
         """
         Args:

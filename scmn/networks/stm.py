@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from scmn.networks.base import MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
@@ -42,10 +43,10 @@ class STM(MemoryNetwork):
         self,
         backbone: str = "resnet50",
         *,
-        key_dim: int = 128,
-        value_dim: int = 512,
-        hidden_dim: int = 256,
-        decoder_dim: int | None = None,
+        key_dim: PositiveInt = 128,
+        value_dim: PositiveInt = 512,
+        hidden_dim: PositiveInt = 256,
+        decoder_dim: PositiveInt | None = None,
     ) -> None:
         """
         Args:

@@ -21,13 +21,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, settings: AveragingSettings) -> None:
-        """Start from the weights that ``network`` has now.
-
-        Raises:
-            InputError: a decay outside [0, 1).
-        """
-        if not 0 <= settings.decay < 1:
-            raise InputError(f"averaging.decay must be in [0, 1), not {settings.decay}")
+        """Start from the weights that ``network`` has now."""
         self.settings = settings
         self.updates = 0
         self.weights = {name: value.clone() for name, value in network.state_dict().items()}

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scmn.errors import InputError
 from scmn.networks.base import Segmentation
 from scmn.training.settings import BootstrapSettings, LossSettings
 
@@ -50,11 +49,7 @@ class VideoLoss:
         Args:
             settings: weights of the terms.
             aggregate: the network's ``aggregate``, applied to the maps before refinement.
-
-        Raises:
-            InputError: weights below 0 or all 0, or an impossible bootstrap schedule.
         """
-        _check(settings)
         self.settings = settings
         self.aggregate = aggregate
 
@@ -195,21 +190,3 @@ def training_iou(segmentations: Sequence[Segmentation], targets: Sequence[Tensor
         total += ((ours & target).sum(dim=(2, 3)) / union.clamp(min=1)).sum()
         objects += target.any(dim=3).any(dim=2).sum()
     return IoUSum(total, objects)
-
-
-def _check(settings: LossSettings) -> None:
-    names = ("cross_entropy", "soft_iou")
-    for name in (*names, "auxiliary"):
-        if getattr(settings, name) < 0:
-            raise InputError(f"loss.{name} must be at least 0, not {getattr(settings, name)}")
-    if all(getattr(settings, name) == 0 for name in names):
-        raise InputError(f"all loss weights are 0: set one of {', '.join(names)}")
-    bootstrap = settings.bootstrap
-    if bootstrap is None:
-        return
-    if not 0 < bootstrap.fraction <= 1:
-        raise InputError(f"loss.bootstrap.fraction must be in (0, 1], not {bootstrap.fraction}")
-    if not 0 <= bootstrap.start <= bootstrap.end:
-        raise InputError(
-            f"loss.bootstrap needs 0 <= start <= end, not {bootstrap.start} and {bootstrap.end}"
-        )

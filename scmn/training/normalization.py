@@ -12,12 +12,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from scmn.errors import InputError, nearest_name
+from scmn.errors import InputError
 from scmn.networks.split_attention import SplitAttention
+from scmn.training.settings import Norm
 
 logger = logging.getLogger(__name__)
-
-NORMS = ("frozen", "batch")
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -32,7 +31,7 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         return super().train(False)
 
 
-def set_normalization(network: Network, norm: str, *, train_affine: bool = True) -> Network:
+def set_normalization(network: Network, norm: Norm, *, train_affine: bool = True) -> Network:
     """Freeze the batch norms of ``network`` or let them learn, in place, and return it.
 
     Parameters and buffers stay the same objects. Call this before building the optimizer.
@@ -41,14 +40,7 @@ def set_normalization(network: Network, norm: str, *, train_affine: bool = True)
         network: any module.
         norm: "frozen" or "batch".
         train_affine: whether frozen norms train their scale and shift (STCN) or not (STM).
-
-    Raises:
-        InputError: an unknown ``norm``.
     """
-    if norm not in NORMS:
-        raise InputError(
-            f"unknown norm '{norm}'{nearest_name(norm, NORMS)}: use {' or '.join(NORMS)}"
-        )
     frozen = norm == "frozen"
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from scmn.errors import InputError, nearest_name
+from scmn.errors import InputError
 from scmn.networks.backbones import Trunk
 from scmn.training.settings import OptimizerSettings
 
@@ -21,9 +21,8 @@ def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> Optimize
     Move the network to its device first.
 
     Raises:
-        InputError: an unknown name, or a value out of its range.
+        InputError: no parameter requires a gradient.
     """
-    _check(settings)
     parameters = _parameters(network)
     if not parameters:
         raise InputError("no parameter of the network requires a gradient")
@@ -33,7 +32,7 @@ def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> Optimize
     return OPTIMIZERS[settings.name](
         parameters,
         lr=settings.learning_rate,
-        betas=(settings.betas[0], settings.betas[1]),
+        betas=settings.betas,
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
         fused=fused,
@@ -81,23 +80,3 @@ def _parameters(network: nn.Module) -> list[nn.Parameter]:
     in_trunks = {id(parameter) for trunk in trunks for parameter in trunk.parameters()}
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return sorted(parameters, key=lambda parameter: id(parameter) in in_trunks)
-
-
-def _check(settings: OptimizerSettings) -> None:
-    if settings.name not in OPTIMIZERS:
-        raise InputError(
-            f"unknown optimizer '{settings.name}'{nearest_name(settings.name, OPTIMIZERS)}; "
-            f"known: {', '.join(OPTIMIZERS)}"
-        )
-    for name in ("learning_rate", "weight_decay"):
-        if not getattr(settings, name) >= 0:
-            raise InputError(f"optimizer.{name} must be at least 0, not {getattr(settings, name)}")
-    if not settings.epsilon > 0:
-        raise InputError(f"optimizer.epsilon must be above 0, not {settings.epsilon}")
-    if len(settings.betas) != 2 or not all(0 <= beta < 1 for beta in settings.betas):
-        raise InputError(
-            f"optimizer.betas must be two values in [0, 1), not {list(settings.betas)}"
-        )
-    maximum = settings.clip_gradient_norm
-    if maximum is not None and not maximum > 0:
-        raise InputError(f"optimizer.clip_gradient_norm must be above 0 or null, not {maximum}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scmn.errors import InputError, nearest_name
 from scmn.training.settings import ScheduleSettings
 
 
@@ -23,7 +22,7 @@ def learning_rate_factor(iteration: int, *, total: int, settings: ScheduleSettin
     Args:
         iteration: from 0, within the stage.
         total: iterations of the stage.
-        settings: the schedule; see ``check_schedule`` for valid ones.
+        settings: the schedule.
     """
     warm_up = min(1.0, (iteration + 1) / (settings.warm_up + 1))
     if settings.name == "step":
@@ -32,31 +31,6 @@ def learning_rate_factor(iteration: int, *, total: int, settings: ScheduleSettin
     length = max(total - settings.warm_up, 1)
     progress = min(max(iteration - settings.warm_up, 0) / length, 1.0)
     return warm_up * _SHAPES[settings.name](progress, settings)
-
-
-def check_schedule(settings: ScheduleSettings, *, total: int) -> None:
-    """Raise InputError if ``settings`` are not valid for a stage of ``total`` iterations."""
-    known = ("step", *_SHAPES)
-    if settings.name not in known:
-        raise InputError(
-            f"unknown schedule '{settings.name}'{nearest_name(settings.name, known)}; "
-            f"known: {', '.join(sorted(known))}"
-        )
-    if not 0 <= settings.warm_up < max(total, 1):
-        raise InputError(
-            f"schedule.warm_up is {settings.warm_up}, but the stage has {total} iterations"
-        )
-    if settings.name == "step":
-        milestones = settings.milestones
-        if not milestones or sorted(set(milestones)) != milestones or milestones[0] < 1:
-            raise InputError(
-                "schedule.milestones must be increasing iterations, like [100000, 125000], "
-                f"not {list(milestones)}"
-            )
-    for name, low, high in _RANGES:
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise InputError(f"schedule.{name} must be between {low} and {high}, not {value}")
 
 
 def _cosine(progress: float, settings: ScheduleSettings) -> float:
@@ -79,10 +53,3 @@ _SHAPES: dict[str, Callable[[float, ScheduleSettings], float]] = {
     "cosine": _cosine,
     "one_cycle": _one_cycle,
 }
-
-_RANGES = (
-    ("gamma", 0.0, 1.0),
-    ("final", 0.0, 1.0),
-    ("rise", 0.0, 1.0),
-    ("initial", 0.0, 1.0),
-)

@@ -1,15 +1,30 @@
-"""Settings of training: plain dataclasses that omegaconf reads."""
+"""Settings of training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.sources import DataSettings
 from scmn.errors import InputError, nearest_name
+from scmn.inference.devices import Precision
+from scmn.settings import Count, CountOrZero, NotNegative, Pair, Positive, Share, settings
+
+Norm = Literal["frozen", "batch"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass
+def _rising(milestones: Sequence[int]) -> Sequence[int]:
+    if sorted(set(milestones)) != milestones:
+        raise ValueError("must rise")
+    return milestones
+
+
+@settings()
 class BootstrapSettings:
     """Bootstrapped cross-entropy: only the hardest pixels of each frame count.
 
@@ -17,99 +32,104 @@ class BootstrapSettings:
     cross-entropy first.
     """
 
-    start: int = 20_000
+    start: CountOrZero = 20_000
     """Iteration of the stage until which all pixels count."""
-    end: int = 70_000
+    end: CountOrZero = 70_000
     """Iteration from which only ``fraction`` of them count; the share falls linearly in between."""
-    fraction: float = 0.15
-    """Final share of the pixels, in (0, 1]."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """Final share of the pixels."""
+
+    def __post_init__(self) -> None:
+        if self.start > self.end:
+            raise InputError(f"needs start <= end, not {self.start} and {self.end}")
 
 
-@dataclass
+@settings()
 class LossSettings:
     """Weights of the loss terms (0: not computed); the defaults are STM's cross-entropy alone."""
 
-    cross_entropy: float = 1.0
+    cross_entropy: NotNegative = 1.0
     bootstrap: BootstrapSettings | None = None
     """null: cross-entropy over all pixels."""
-    soft_iou: float = 0.0
+    soft_iou: NotNegative = 0.0
     """1 - soft intersection over union."""
-    auxiliary: float = 1.0
+    auxiliary: NotNegative = 1.0
     """Weight of these terms on SCMN's maps before refinement."""
 
+    def __post_init__(self) -> None:
+        if self.cross_entropy == self.soft_iou == 0:
+            raise InputError("all weights are 0: set cross_entropy or soft_iou")
 
-@dataclass
+
+@settings()
 class ScheduleSettings:
     """The factor on the learning rate over the iterations of a stage (STM: fixed)."""
 
-    name: str = "fixed"
-    """fixed, step, cosine or one_cycle."""
-    warm_up: int = 0
+    name: Literal["fixed", "step", "cosine", "one_cycle"] = "fixed"
+    warm_up: CountOrZero = 0
     """Iterations of linear warm-up."""
-    milestones: list[int] = field(default_factory=list)
+    milestones: Annotated[list[Count], AfterValidator(_rising)] = field(default_factory=list)
     """step: iterations at which the factor is multiplied by ``gamma``."""
-    gamma: float = 0.1
+    gamma: Share = 0.1
     """step: see ``milestones`` (STCN: 0.1)."""
-    final: float = 0.0
+    final: Share = 0.0
     """cosine, one_cycle: the factor at the end of the stage."""
-    rise: float = 0.3
+    rise: Share = 0.3
     """one_cycle: share of the stage over which the factor rises to 1."""
-    initial: float = 0.04
+    initial: Share = 0.04
     """one_cycle: the factor at the start."""
 
+    def __post_init__(self) -> None:
+        if self.name == "step" and not self.milestones:
+            raise InputError("'step' needs milestones, like [100000, 125000]")
 
-@dataclass
+
+@settings()
 class OptimizerSettings:
     """How the weights are updated; the defaults are STM's (paper, section 3.5) and Adam's."""
 
-    name: str = "adam"
-    """adam or adamw."""
-    learning_rate: float = 1e-5
-    weight_decay: float = 0.0
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: NotNegative = 1e-5
+    weight_decay: NotNegative = 0.0
     """On all parameters, norms and biases included, as in the published recipes."""
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    epsilon: float = 1e-8
-    clip_gradient_norm: float | None = None
+    betas: Pair[Fraction] = (0.9, 0.999)
+    epsilon: Positive = 1e-8
+    clip_gradient_norm: Positive | None = None
     """Scale gradients down to this global norm (null: no clipping)."""
     fused: bool | None = None
     """Use the fused kernel (null: on CUDA)."""
 
 
-@dataclass
+@settings()
 class AveragingSettings:
     """Exponential moving average of the weights; validation and export then use it."""
 
     enabled: bool = False
-    decay: float = 0.999
+    decay: Fraction = 0.999
     """Share of the average that is kept in each step."""
     warm_up: bool = True
     """Start with a smaller decay, so that the initial weights are soon forgotten."""
 
 
-@dataclass
+@settings()
 class UnrollMemorySettings:
     """Which frames of a clip are remembered besides the first; the defaults are STM's (all)."""
 
-    every: int = 1
+    every: Count = 1
     """Remember every n-th frame."""
-    max_frames: int | None = None
+    max_frames: Count | None = None
     """Read at most this many of them, the newest (null: all)."""
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value < 1:
-                raise InputError(f"a stage's memory.{name} must be above 0, not {value}")
 
-
-@dataclass
+@settings()
 class StageSettings:
     """One stage of a run, such as pretraining on still images."""
 
-    iterations: int = 0
+    iterations: CountOrZero = 0
     """Optimizer steps."""
-    batch_size: int = 4
+    batch_size: Count = 4
     """Clips per optimizer step, over all processes."""
-    clips_per_pass: int | None = None
+    clips_per_pass: Count | None = None
     """Clips in a forward pass of one process; gradients are accumulated until the batch is full
     (null: the process's whole share in one pass)."""
     clip: ClipSettings = field(default_factory=ClipSettings)
@@ -120,12 +140,19 @@ class StageSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
 
+    def __post_init__(self) -> None:
+        if self.schedule.warm_up >= self.iterations > 0:
+            raise InputError(
+                f"schedule.warm_up is {self.schedule.warm_up}, but the stage has "
+                f"{self.iterations} iterations"
+            )
 
-@dataclass
+
+@settings()
 class ValidationSettings:
     """J&F on a small data set at intervals, through the same VideoSegmenter as evaluation."""
 
-    every: int | None = None
+    every: Count | None = None
     """Steps from one validation to the next (null: no validation)."""
     dataset: str | None = None
     """A data set of ``scmn.data.datasets``."""
@@ -133,25 +160,29 @@ class ValidationSettings:
     """Its folder."""
     sequences: list[str] = field(default_factory=list)
     """Only these (empty: all)."""
-    size: int | None = None
+    size: Count | None = None
     """Shorter side in pixels (null: the data set's default)."""
-    max_frames: int | None = None
+    max_frames: Count | None = None
     """Use at most this many frames of each sequence (null: all)."""
 
+    def __post_init__(self) -> None:
+        if self.every is not None and (self.dataset is None or self.root is None):
+            raise InputError("needs dataset and root (or every: null)")
 
-@dataclass
+
+@settings()
 class TrainingSettings:
     """A training run."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of the samples and of weights that are not loaded."""
     stages: dict[str, StageSettings | None] = field(default_factory=dict)
     """By name, in the order in which they run (null: leave out one that a base file has)."""
-    norm: str = "frozen"
-    """frozen (needs pretrained backbones) or batch."""
+    norm: Norm = "frozen"
+    """frozen needs pretrained backbones."""
     train_affine: bool = True
     """Train scale and shift of frozen norms (STCN does, STM does not)."""
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     """fp32 (IEEE), tf32 (on a CUDA GPU), bf16 or fp16 (automatic mixed precision; fp16 scales the
     loss), or auto (bf16 if the device has instructions for it, else fp32)."""
     device: str = "auto"
@@ -162,17 +193,17 @@ class TrainingSettings:
     """Compile encoders, decoder and refinement with torch.compile."""
     activation_checkpointing: bool = False
     """Compute the encoders' activations again in the backward pass instead of keeping them."""
-    workers: int = 2
+    workers: CountOrZero = 2
     """Processes that draw clips for each training process (0: it draws them itself)."""
     averaging: AveragingSettings = field(default_factory=AveragingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
-    log_every: int = 20
+    log_every: Count = 20
     """Steps between points in TensorBoard."""
-    pictures_every: int = 500
+    pictures_every: Count = 500
     """Steps between pictures in TensorBoard."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Count = 1000
     """Steps between checkpoints."""
-    keep_checkpoints: int = 3
+    keep_checkpoints: CountOrZero = 3
     """Number of the newest numbered checkpoints that are kept."""
 
     @property

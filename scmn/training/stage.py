@@ -21,7 +21,7 @@ from scmn.training.finiteness import LossCheck, with_overflow
 from scmn.training.losses import VideoLoss
 from scmn.training.normalization import check_images_per_pass, learns_statistics
 from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
-from scmn.training.schedule import check_schedule, learning_rate_factor
+from scmn.training.schedule import learning_rate_factor
 from scmn.training.settings import StageSettings, TrainingSettings
 from scmn.training.unroll import TrainingPass
 
@@ -63,7 +63,6 @@ class Stage:
         """
         if settings.iterations < 1:
             raise InputError(f"training.stages.{name}.iterations must be at least 1")
-        check_schedule(settings.schedule, total=settings.iterations)
         self.name = name
         self.settings = settings
         self.training = training

@@ -11,7 +11,7 @@ from signal import Signals
 import torch
 
 from scmn.build import build_model
-from scmn.config import Config, config_to_yaml
+from scmn.config import Config, check_config, config_to_yaml
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
@@ -75,6 +75,7 @@ def train(
     Raises:
         InputError: the user's mistake, in one line.
     """
+    config = check_config(config)
     with (
         join_processes(config.training.device) as processes,
         Interruption() as interruption,

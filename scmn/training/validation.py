@@ -13,6 +13,7 @@ from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.scores import DatasetScores, NothingToScore, SequenceScores
+from scmn.inference.devices import Precision
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes
@@ -26,11 +27,11 @@ class Validation:
     dataset: Dataset
     size: int | None
     memory: Mapping[str, object]
-    precision: str
+    precision: Precision
 
     @staticmethod
     def open(
-        settings: ValidationSettings, memory: Mapping[str, object], precision: str
+        settings: ValidationSettings, memory: Mapping[str, object], precision: Precision
     ) -> Validation | None:
         """Open the validation set; None if the run has none.
 
@@ -39,8 +40,8 @@ class Validation:
         """
         if settings.every is None:
             return None
-        if settings.dataset is None or settings.root is None:
-            raise InputError("training.validation needs dataset and root (or every: null)")
+        assert settings.dataset is not None
+        assert settings.root is not None
         names = settings.sequences or None
         dataset = open_dataset(settings.dataset, Path(settings.root), names)
         if not dataset.annotated:

@@ -21,6 +21,7 @@ from torch import Tensor
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import FORMER_SETTINGS, MODELS
+from scmn.settings import check_arguments
 from scmn.tensor_files import read_tensors, write_tensors
 from scmn.weights.published import convert_published, published_network
 
@@ -215,10 +216,14 @@ def read_description(content: Any, path: Path) -> ModelDescription:
     """
     if not isinstance(content, Mapping) or not {"name", "settings"} <= set(content):
         raise InputError(f"{path}: its description lacks 'name' and 'settings'")
-    name = str(content["name"])
-    known = MODELS[name].setting_defaults if name in MODELS else {}
+    name, settings = str(content["name"]), content["settings"]
+    if name not in MODELS:
+        return ModelDescription(name, settings)
+    network = MODELS[name].network
+    settings = check_arguments(network.__init__, settings, lambda key: f"{path}: model.{key}")
+    known = MODELS[name].setting_defaults
     former = {key: value for key, value in FORMER_SETTINGS.items() if key in known}
-    return ModelDescription(name, {**former, **content["settings"]})
+    return ModelDescription(name, {**former, **settings})
 
 
 def _used(state: Mapping[str, Tensor], description: ModelDescription | None) -> dict[str, Tensor]:

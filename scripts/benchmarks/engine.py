@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from benchmarks.reference_engine import ReferenceEngine
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.evaluation.metrics import region_similarity
+from scmn.inference.devices import Precision
 from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"
@@ -106,7 +107,7 @@ def _clip(case: Case, frames: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 class _Package:
     """The package's inference with the interface of the reference engine."""
 
-    def __init__(self, network: MemoryNetwork, *, precision: str) -> None:
+    def __init__(self, network: MemoryNetwork, *, precision: Precision) -> None:
         self._segmenter = VideoSegmenter(
             network,
             # The reference has no kernel.
@@ -126,7 +127,7 @@ def _engine(name: str, network: MemoryNetwork) -> _Package | ReferenceEngine:
     """Make "reference" or the package's inference at a precision."""
     if name == REFERENCE:
         return ReferenceEngine(network)
-    return _Package(network, precision=name)
+    return _Package(network, precision=cast(Precision, name))
 
 
 def _give_memory(

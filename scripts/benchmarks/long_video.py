@@ -19,7 +19,7 @@ from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.errors import InputError
-from scmn.inference.devices import resolve_device
+from scmn.inference.devices import Precision, resolve_device
 
 RENDERED = 100
 """Number of different frames; the video plays them forwards and backwards."""
@@ -29,7 +29,7 @@ MAX_FRAMES = 2
 
 
 def measure(
-    network: str, *, frames: int, size: tuple[int, int], precision: str, device: str
+    network: str, *, frames: int, size: tuple[int, int], precision: Precision, device: str
 ) -> dict[str, str]:
     """Segment a video of ``frames`` frames and return a row for a table.
 

@@ -13,11 +13,17 @@ from benchmarks.networks import build, title
 from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
-from scmn.inference.devices import resolve_device
+from scmn.inference.devices import Precision, resolve_device
 
 
 def measure(
-    network: str, *, objects: int, frames: int, size: tuple[int, int], precision: str, device: str
+    network: str,
+    *,
+    objects: int,
+    frames: int,
+    size: tuple[int, int],
+    precision: Precision,
+    device: str,
 ) -> dict[str, str]:
     """Segment ``frames`` frames with the network's own memory policy; return a row for a table."""
     memory = PeakMemory(resolve_device(device))

@@ -25,7 +25,6 @@ from scmn.data.clips.random_geometry import (
     random_spline,
 )
 from scmn.data.clips.warp import FILL_COLOUR, Warp, warp_about
-from scmn.errors import InputError
 from tests.data.training_trees import labels_with, noise
 
 SIZE = (32, 48)
@@ -218,11 +217,3 @@ def test_motion_blur_off_draws_nothing() -> None:
     image = noise()
     assert MotionBlur().apply(image, random) is image
     assert random.random() == np.random.default_rng(3).random()
-
-
-@pytest.mark.parametrize(
-    "settings", [{"probability": 1.5}, {"probability": -0.1}, {"length": 0.0}, {"length": 0.7}]
-)
-def test_motion_blur_refuses_values_out_of_range(settings: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=r"'blur\.(probability|length)'"):
-        MotionBlur(**settings)

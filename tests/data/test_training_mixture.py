@@ -137,10 +137,6 @@ def test_mixture_refuses_invalid_settings(mixture: ClipMixture, tmp_path: Path) 
         ClipMixture([mixture.entries[0], MixtureEntry(source)], seed=0, total_samples=1)
     with pytest.raises(InputError, match="no data set"):
         ClipMixture([], seed=0, total_samples=1)
-    with pytest.raises(InputError, match="'repeat of 'still'' is 0"):
-        ClipMixture([dataclasses.replace(mixture.entries[0], repeat=0)], seed=0, total_samples=1)
-    with pytest.raises(InputError, match="'seed' is -1"):
-        ClipMixture(mixture.entries, seed=-1, total_samples=1)
 
 
 # Loading.
@@ -225,16 +221,14 @@ def test_clip_loader_workers_ignore_signals_of_other_processes(mixture: ClipMixt
     assert worker.exitcode == 0
 
 
-def test_clip_loader_refuses_invalid_settings(mixture: ClipMixture) -> None:
-    for settings, name in (
-        ({"batch_size": 0}, "batch_size"),
-        ({"batch_size": 1, "workers": -1}, "workers"),
-        ({"batch_size": 1, "rank": 2, "world_size": 2}, "rank"),
-        ({"batch_size": 1, "start": 25}, "start"),
-        ({"batch_size": 1, "stop": 25}, "stop"),
+def test_clip_loader_refuses_samples_and_ranks_that_do_not_exist(mixture: ClipMixture) -> None:
+    for numbers, message in (
+        ({"rank": 2, "world_size": 2}, "rank 2 is not below the world size 2"),
+        ({"start": 25}, r"sample number 25 to start from is not in 0\.\.24"),
+        ({"stop": 25}, "sample number 25 is above the stage's 24 samples"),
     ):
-        with pytest.raises(InputError, match=f"'{name}' is"):
-            ClipLoader(mixture, **settings)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            ClipLoader(mixture, batch_size=1, **numbers)  # type: ignore[arg-type]
 
 
 def test_clip_batch_moves_all_tensors(mixture: ClipMixture) -> None:

@@ -323,7 +323,7 @@ def test_masks_in_the_middle_are_carried_both_ways(
     assert (output / "overlays" / f"{frames.name}.mp4").is_file()
     with pytest.raises(InputError, match="direction: both -> forward"):
         run_task(task, weights, output)
-    with pytest.raises(InputError, match="unknown direction 'back': use forward or both"):
+    with pytest.raises(InputError, match="direction must be 'forward' or 'both', not 'back'"):
         run_task(task, weights, output, "evaluation.direction=back")
 
 

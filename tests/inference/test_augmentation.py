@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from scmn import AugmentedSegmenter, InputError, VideoSegmenter
+from scmn import AugmentedSegmenter, VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import HEIGHT, TWO, WIDTH, video
@@ -40,8 +39,6 @@ def test_views_share_labels_objects_and_size() -> None:
     prediction = segmenter.step(frames[1])
     assert prediction.object_ids == segmenter.object_ids == (200,)
     assert prediction.labels.shape == (HEIGHT, WIDTH)
-    with pytest.raises(InputError, match="positive"):
-        AugmentedSegmenter(build_small("stm"), scales=[])
 
 
 def test_order_of_scales_does_not_matter() -> None:

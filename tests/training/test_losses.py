@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scmn import InputError
 from scmn.networks.base import ObjectMaps, Segmentation
 from scmn.training.losses import (
     VideoLoss,
@@ -217,20 +216,6 @@ def test_video_loss_and_gradients_are_finite(seed: int, scale: float) -> None:
     assert own.grad is not None
     assert torch.isfinite(own.grad).all()
     assert 0 <= terms.total.item() < math.inf
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (LossSettings(cross_entropy=0), "all loss weights are 0"),
-        (LossSettings(soft_iou=-1), "loss.soft_iou"),
-        (LossSettings(bootstrap=BootstrapSettings(fraction=0)), "fraction"),
-        (LossSettings(bootstrap=BootstrapSettings(start=9, end=8)), "start <= end"),
-    ],
-)
-def test_video_loss_refuses_invalid_settings(wrong: LossSettings, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        VideoLoss(wrong, aggregate)
 
 
 def test_training_iou_counts_the_objects_in_the_target() -> None:

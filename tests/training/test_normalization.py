@@ -114,8 +114,3 @@ def test_freezing_what_never_saw_data_is_reported(caplog: pytest.LogCaptureFixtu
         assert not caplog.records
         set_normalization(nn.Sequential(nn.BatchNorm2d(2)), "frozen")
     assert "never seen data" in caplog.text
-
-
-def test_an_unknown_norm_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'batch'"):
-        set_normalization(nn.Sequential(), "batches")

@@ -515,8 +515,8 @@ def test_train_reports_mistakes_in_one_line(
         ("data.videos.root=/none", "/none"),
         ("schedule.name=cosin", "cosine"),
         ("optimizer.name=adan", "adam"),
-        ("loss.cross_entropy=0", "loss weights"),
-        ("batch_size=0", "batch_size 0"),
+        ("loss.cross_entropy=0", "all weights are 0"),
+        ("batch_size=0", "batch_size must be"),
     ],
 )
 def test_train_checks_the_last_stage_before_the_first_step(

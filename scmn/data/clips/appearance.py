@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from scmn.data.clips.clip import refuse_setting
+from scmn.settings import Share, settings
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 # RGB -> YIQ (NTSC): luma and two axes of colour.
@@ -47,24 +49,14 @@ class ColourChange:
 GREYSCALE = ColourChange(saturation=0.0)
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class ColourJitter:
-    """Ranges of a random colour change: factors in 1 ± value, hue in ± value of a full turn.
+    """Ranges of a random colour change: factors in 1 ± value, hue in ± value of a full turn."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(name, getattr(self, name), "a number from 0 to 1")
-        if not 0 <= self.hue <= 0.5:
-            refuse_setting("hue", self.hue, "a share of a turn from 0 to 0.5")
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    saturation: Share = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     def draw(self, rng: np.random.Generator) -> ColourChange:
         """Draw one change."""
@@ -83,21 +75,14 @@ def change_colours(image: np.ndarray, changes: Sequence[ColourChange]) -> np.nda
     return cv2.transform(image, combined[:3])
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class ClipColours:
-    """Colour augmentation of a clip: one draw for all frames, then one for each frame.
-
-    Raises InputError for a value out of its range.
-    """
+    """Colour augmentation of a clip: one draw for all frames, then one for each frame."""
 
     clip: ColourJitter = field(default_factory=ColourJitter)
     frame: ColourJitter = field(default_factory=ColourJitter)
-    greyscale: float = 0.0
+    greyscale: Share = 0.0
     """Probability of a clip in greyscale."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.greyscale <= 1:
-            refuse_setting("greyscale", self.greyscale, "a probability from 0 to 1")
 
     def change(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
         """Return the clip's images, each uint8 (H, W, 3) RGB, with changed colours."""
@@ -107,23 +92,14 @@ class ClipColours:
         return [change_colours(image, [*common, self.frame.draw(rng)]) for image in images]
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class MotionBlur:
-    """Motion blur of single frames, as fast objects and moving cameras cause it; masks stay sharp.
+    """Motion blur of single frames, as of fast objects and moving cameras; masks stay sharp."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    probability: float = 0.0
+    probability: Share = 0.0
     """Probability of each frame to be blurred."""
-    length: float = 0.05
+    length: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """Longest blur, as a share of the frame's shorter side."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            refuse_setting("blur.probability", self.probability, "a probability from 0 to 1")
-        if not 0 < self.length <= 0.5:
-            refuse_setting("blur.length", self.length, "a share above 0, up to 0.5")
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the frame, uint8 (H, W, 3), blurred with the set probability."""

@@ -4,56 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from scmn.data.masks import VOID
-from scmn.errors import InputError
+from scmn.data.masks import VOID, ObjectCount
+from scmn.settings import CountOrZero, Pair, Share, settings
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class ClipSettings:
-    """What all clips of a training stage have in common.
+    """What all clips of a training stage have in common."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    frames: int = 3
+    frames: Annotated[int, Field(ge=2)] = 3
     """Frames of a clip (STM and STCN: 3)."""
-    size: tuple[int, int] = (384, 384)
-    """Height, width of the crop in pixels, multiples of 16 (STM and STCN: 384)."""
-    max_objects: int = 3
+    size: Pair[Annotated[int, Field(ge=16, multiple_of=16)]] = (384, 384)
+    """Height, width of the crop in pixels (STM and STCN: 384)."""
+    max_objects: ObjectCount = 3
     """Object channels; of a clip with more objects a random choice is kept (STM: 3)."""
-    minimum_area: float = 0.0005
+    minimum_area: Share = 0.0005
     """An object smaller than this share of the crop in the first frame is a target only if no
     other is larger."""
-    redraws: int = 5
+    redraws: CountOrZero = 5
     """How often frames and crop are redrawn because the first frame shows no such object (STCN:
     5)."""
-
-    def __post_init__(self) -> None:
-        if self.frames < 2:
-            refuse_setting("frames", self.frames, "at least 2")
-        if len(self.size) != 2 or any(side < 16 or side % 16 for side in self.size):
-            refuse_setting("size", self.size, "height and width in multiples of 16 pixels")
-        if not 1 <= self.max_objects <= 254:
-            refuse_setting("max_objects", self.max_objects, "a number from 1 to 254")
-        if not 0 <= self.minimum_area <= 1:
-            refuse_setting("minimum_area", self.minimum_area, "a share from 0 to 1")
-        if self.redraws < 0:
-            refuse_setting("redraws", self.redraws, "0 or more")
 
     @property
     def minimum_pixels(self) -> int:
         """``minimum_area`` in pixels, at least 1."""
         return max(1, round(self.minimum_area * self.size[0] * self.size[1]))
-
-
-def refuse_setting(name: str, value: object, expected: str) -> NoReturn:
-    """Raise the InputError for a setting of training clips that is out of its range."""
-    raise InputError(f"training clip setting '{name}' is {value!r}; expected {expected}")
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,36 @@ STM and STCN start with neighbouring frames and increase the distance; STCN ends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from scmn.data.clips.clip import refuse_setting
+from scmn.settings import settings
 
 
-@dataclass(frozen=True)
+def _from_0(steps: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    starts = [start for start, _ in steps]
+    if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+        raise ValueError("must have progress that rises from 0")
+    return steps
+
+
+Progress = Annotated[float, Field(ge=0, lt=1)]
+Frames = Annotated[float, Field(ge=0, multiple_of=1)]
+Steps = Annotated[
+    tuple[Annotated[tuple[Progress, Frames], Field(strict=False)], ...],
+    Field(strict=False),
+    AfterValidator(_from_0),
+]
+"""(progress from which it applies, maximum skip in frames of the video)."""
+
+
+@settings(frozen=True)
 class SkipCurriculum:
-    """The maximum skip as a function of progress; the default is STCN's on DAVIS.
+    """The maximum skip as a function of progress; the default is STCN's on DAVIS."""
 
-    Raises InputError for steps that do not start at 0 or are not in order.
-    """
-
-    steps: Sequence[Sequence[float]] = (
+    steps: Steps = (
         (0.0, 5),
         (0.1, 10),
         (0.2, 15),
@@ -28,16 +42,6 @@ class SkipCurriculum:
         (0.4, 25),
         (0.9, 5),
     )
-    """(progress from which it applies, maximum skip in frames of the video)."""
-
-    def __post_init__(self) -> None:
-        if any(len(step) != 2 for step in self.steps):
-            refuse_setting("curriculum", self.steps, "pairs of progress and maximum skip")
-        starts = [step[0] for step in self.steps]
-        if not starts or starts[0] != 0 or starts[-1] >= 1 or starts != sorted(set(starts)):
-            refuse_setting("curriculum", self.steps, "progress rising from 0 to below 1")
-        if any(skip < 0 or skip != int(skip) for _, skip in self.steps):
-            refuse_setting("curriculum", self.steps, "maximum skips of 0 or more frames")
 
     def maximum_skip(self, progress: float, *, frame_interval: int = 1) -> int:
         """Return the maximum skip at ``progress`` in [0, 1], in annotated frames.

@@ -14,7 +14,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scmn.data.clips.batch import ClipBatch, TrainingClip, collate_clips
-from scmn.data.clips.clip import refuse_setting
 from scmn.data.clips.mixture import ClipMixture
 from scmn.errors import InputError
 
@@ -29,9 +28,9 @@ class SampleNumbers(Sampler[int]):
 
     def __init__(self, *, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
         if world_size < 1 or not 0 <= rank < world_size:
-            refuse_setting("rank", rank, f"0..{world_size - 1}, below the world size")
+            raise InputError(f"rank {rank} is not below the world size {world_size}")
         if not 0 <= start <= stop:
-            refuse_setting("start", start, f"a sample number from 0 to {stop}")
+            raise InputError(f"sample number {start} to start from is not in 0..{stop}")
         whole = (stop - start) // world_size * world_size
         self._numbers = range(start + rank, start + whole, world_size)
 
@@ -105,8 +104,8 @@ class ClipLoader:
     batches of a step are ``R * batch_size`` consecutive samples. Every rank has the same number of
     full batches.
 
-    Raises InputError for a number out of its range, and during iteration, in one line that names
-    the file, if data cannot be read in this process or a worker.
+    Raises InputError for a rank or sample that does not exist and, during iteration, in one line
+    that names the file, if data cannot be read in this process or a worker.
     """
 
     def __init__(
@@ -123,13 +122,9 @@ class ClipLoader:
         prefetch: int = 2,
     ) -> None:
         """``stop`` defaults to the mixture's end; each worker prefetches ``prefetch`` batches."""
-        if batch_size < 1:
-            refuse_setting("batch_size", batch_size, "at least 1")
-        if workers < 0:
-            refuse_setting("workers", workers, "0 or more")
         stop = len(mixture) if stop is None else stop
         if stop > len(mixture):
-            refuse_setting("stop", stop, f"at most the stage's {len(mixture)} samples")
+            raise InputError(f"sample number {stop} is above the stage's {len(mixture)} samples")
         self._loader = DataLoader(
             _GuardedMixture(mixture),
             batch_size=batch_size,

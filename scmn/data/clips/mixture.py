@@ -17,7 +17,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from scmn.data.clips.batch import TrainingClip, assemble_clip
-from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
+from scmn.data.clips.clip import ClipSettings, DrawnClip
 from scmn.errors import InputError
 
 
@@ -54,20 +54,13 @@ class ClipMixture(Dataset[TrainingClip]):
     A pass holds every item of every entry ``repeat`` times, in an order that depends on the seed
     and the number of the pass alone. Progress at sample n is n / total_samples.
 
-    Raises InputError if there is no entry, a number is out of range, or the entries' clip
-    settings differ.
+    Raises InputError if there is no entry, or the entries' clip settings differ.
     """
 
     def __init__(self, entries: Sequence[MixtureEntry], *, seed: int, total_samples: int) -> None:
         if not entries:
             raise InputError("a training stage has no data set; expected at least one")
-        if seed < 0:
-            refuse_setting("seed", seed, "0 or more")
-        if total_samples < 1:
-            refuse_setting("total_samples", total_samples, "at least 1")
         for entry in entries:
-            if entry.repeat < 1:
-                refuse_setting(f"repeat of '{entry.source.name}'", entry.repeat, "at least 1")
             if entry.source.settings != entries[0].source.settings:
                 raise InputError(
                     f"data sets '{entries[0].source.name}' and '{entry.source.name}' have "

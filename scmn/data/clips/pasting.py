@@ -4,50 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from scmn.data.clips.clip import refuse_setting
-from scmn.data.clips.random_geometry import AffineRange, check_range, draw_flip
+from scmn.data.clips.random_geometry import AffineRange, draw_flip
 from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import object_ids
+from scmn.settings import Range, Share, settings
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class PasteSettings:
-    """How objects of still images are pasted into a clip; the defaults are ours.
+    """How objects of still images are pasted into a clip; the defaults are ours."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    max_count: int = 2
+    max_count: Annotated[int, Field(ge=0, le=8)] = 2
     """Maximum number of pasted objects in a clip (0: none)."""
-    probability: float = 0.5
+    probability: Share = 0.5
     """Probability of each of them to be pasted."""
-    labelled: float = 0.5
+    labelled: Share = 0.5
     """Probability to be a labelled object of the clip instead of an unlabelled distractor or
     occluder."""
-    look_alike: float = 0.0
+    look_alike: Share = 0.0
     """Probability to be a copy of one of the clip's own objects instead of one from another image:
     only its position tells it apart."""
-    behind: float = 0.25
+    behind: Share = 0.25
     """Probability to lie behind the clip's objects instead of in front of them."""
-    size: tuple[float, float] = (0.2, 0.5)
+    size: Range[Annotated[float, Field(gt=0, le=4)]] = (0.2, 0.5)
     """Range of the object's longer side, as a share of the crop's shorter side."""
-    drift: float = 0.1
+    drift: Share = 0.1
     """Largest motion from frame to frame along each axis, as a share of the crop's side."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_count <= 8:
-            refuse_setting("paste.max_count", self.max_count, "a number from 0 to 8")
-        for name in ("probability", "labelled", "look_alike", "behind"):
-            if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(f"paste.{name}", getattr(self, name), "a probability from 0 to 1")
-        check_range("paste.size", self.size, upper=4.0)
-        if not 0 <= self.drift <= 1:
-            refuse_setting("paste.drift", self.drift, "a share from 0 to 1")
 
     def count(self, rng: np.random.Generator) -> int:
         """Draw how many objects are pasted into a clip."""

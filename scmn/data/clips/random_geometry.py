@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from scmn.data.clips.clip import refuse_setting
+from scmn.settings import Positive, Range, settings
 
 _CROP_TRIES = 10
 _CONTROL_POINTS = 4
@@ -24,26 +26,16 @@ _CELL = 16
 """Pixels of the crop between evaluated points: far finer than the control points."""
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class AffineRange:
-    """Ranges of a random affine map about a centre.
+    """Ranges of a random affine map about a centre."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    rotation: float = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest rotation in either direction, degrees."""
-    shear: float = 0.0
+    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
     """Largest shear along x in either direction, degrees."""
-    scale: tuple[float, float] = (1.0, 1.0)
+    scale: Range[Positive] = (1.0, 1.0)
     """Smallest and largest factor."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rotation <= 180:
-            refuse_setting("rotation", self.rotation, "degrees from 0 to 180")
-        if not 0 <= self.shear < 90:
-            refuse_setting("shear", self.shear, "degrees from 0 to below 90")
-        check_range("scale", self.scale)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a linear map, (2, 2): first shear, then rotation and scale."""
@@ -51,13 +43,6 @@ class AffineRange:
         shear = math.tan(math.radians(rng.uniform(-self.shear, self.shear)))
         rotation = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
         return rng.uniform(*self.scale) * np.array(rotation) @ [[1.0, shear], [0.0, 1.0]]
-
-
-def check_range(name: str, value: tuple[float, float], upper: float = math.inf) -> None:
-    """Raise InputError unless ``value`` is (minimum, maximum), 0 < minimum <= maximum <= upper."""
-    if len(value) != 2 or not 0 < value[0] <= value[1] <= upper or math.isinf(value[1]):
-        limit = "" if math.isinf(upper) else f" <= {upper:g}"
-        refuse_setting(name, value, f"minimum and maximum, 0 < minimum <= maximum{limit}")
 
 
 def draw_flip(probability: float, rng: np.random.Generator) -> np.ndarray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
 from scmn.data.bl30k import bl30k_videos
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.coco import coco_images
-from scmn.data.clips.curriculum import SkipCurriculum
+from scmn.data.clips.curriculum import SkipCurriculum, Steps
 from scmn.data.clips.static_clips import StaticAugmentation, StaticClips
 from scmn.data.clips.static_images import LabelledImage, images_of_videos
 from scmn.data.clips.static_layouts import static_images
@@ -19,6 +19,7 @@ from scmn.data.clips.video_clips import AnnotatedVideo, VideoAugmentation, Video
 from scmn.data.datasets import DATASETS, find_dataset
 from scmn.data.synthetic import SyntheticSettings
 from scmn.errors import InputError, nearest_name
+from scmn.settings import Count, settings
 
 STILL_KINDS = ("static", "coco")
 BL30K = "bl30k"
@@ -26,7 +27,7 @@ BL30K = "bl30k"
 Video = TypeVar("Video", bound=AnnotatedVideo)
 
 
-@dataclass
+@settings()
 class DataSettings:
     """One data set of a training stage."""
 
@@ -37,9 +38,9 @@ class DataSettings:
     """Its folder (coco: of the images); synthetic has none."""
     annotations: str | None = None
     """coco: the JSON file of instances."""
-    repeat: int = 1
+    repeat: Count = 1
     """Occurrences of each item in a pass over the stage's data."""
-    frame_interval: int | None = None
+    frame_interval: Count | None = None
     """Video frames from one annotated frame to the next (null: as the kind says, 5 for
     YouTube-VOS, otherwise 1)."""
     stills: bool = False
@@ -48,8 +49,8 @@ class DataSettings:
     """static: masks hold classes, whose connected parts are the objects (PASCAL VOC)."""
     exclude: list[str] = field(default_factory=list)
     """Sequences that are held out."""
-    curriculum: list[list[float]] | None = None
-    """Pairs of progress in 0..1 and maximum skip in frames (null: STCN's on DAVIS)."""
+    curriculum: Steps | None = None
+    """Pairs of progress, from 0 to below 1, and maximum skip in frames (null: STCN's on DAVIS)."""
     paste_from: str | None = None
     """Video data sets: a folder of still images, as for ``static``, whose objects are pasted into
     the clips as ``video_augmentation.paste`` says (null: only look-alikes)."""
@@ -59,7 +60,7 @@ class DataSettings:
     """For videos (null: STCN's)."""
     synthetic: SyntheticSettings | None = None
     """synthetic: the sequences (null: the defaults of ``SyntheticSettings``)."""
-    scenes: int = 1000
+    scenes: Count = 1000
     """synthetic: scenes in a pass over the data."""
     endless: bool = True
     """synthetic: draw new scenes in every pass."""

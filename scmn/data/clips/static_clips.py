@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from scmn.data.clips.appearance import ClipColours, ColourJitter, MotionBlur
 from scmn.data.clips.clip import (
@@ -18,12 +20,10 @@ from scmn.data.clips.clip import (
     choose_targets,
     first_with_object,
     number_targets,
-    refuse_setting,
 )
 from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
 from scmn.data.clips.random_geometry import (
     AffineRange,
-    check_range,
     draw_flip,
     random_perspective,
     random_spline,
@@ -32,31 +32,29 @@ from scmn.data.clips.static_images import LabelledImage
 from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import MAX_OBJECT_ID, object_ids
 from scmn.errors import InputError
+from scmn.settings import Positive, Range, Share, settings
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class StaticAugmentation:
-    """How a still image becomes a clip; the defaults are STCN's, except for pasting, which is ours.
+    """How a still image becomes a clip; the defaults are STCN's, those of pasting are ours."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    scale: tuple[float, float] = (0.8, 1.5)
+    scale: Range[Positive] = (0.8, 1.5)
     """Range of the scale of the whole clip; at 1 the image's shorter side fills the crop."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Probability that the clip is flipped horizontally."""
     motion: AffineRange = field(
         default_factory=lambda: AffineRange(rotation=20.0, shear=10.0, scale=(0.9, 1.1))
     )
     """Affine motion of each frame."""
-    drift: float | None = None
+    drift: Share | None = None
     """Largest motion of the crop from frame to frame along each axis, as a share of its side (null:
     its position is redrawn for each frame)."""
-    spline: float = 1 / 3
+    spline: Share = 1 / 3
     """Probability of each frame to be warped by a thin-plate spline."""
-    spline_scale: float = 0.02
+    spline_scale: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     """Standard deviation of the spline's control points, as a share of the crop's side."""
-    perspective: float = 0.0
+    perspective: Annotated[float, Field(ge=0, le=0.4)] = 0.0
     """Largest shift of each frame's corners by a change of perspective, as a share of the crop's
     side (0: none)."""
     colours: ClipColours = field(
@@ -68,18 +66,6 @@ class StaticAugmentation:
     )
     blur: MotionBlur = field(default_factory=MotionBlur)
     paste: PasteSettings = field(default_factory=PasteSettings)
-
-    def __post_init__(self) -> None:
-        check_range("scale", self.scale)
-        if self.drift is not None and not 0 <= self.drift <= 1:
-            refuse_setting("drift", self.drift, "a share from 0 to 1, or null")
-        if not 0 <= self.perspective <= 0.4:
-            refuse_setting("perspective", self.perspective, "a share from 0 to 0.4")
-        for name in ("flip", "spline"):
-            if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(name, getattr(self, name), "a probability from 0 to 1")
-        if not 0 <= self.spline_scale <= 0.2:
-            refuse_setting("spline_scale", self.spline_scale, "a share from 0 to 0.2")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from scmn.data.clips.clip import ClipSettings, DrawnClip, refuse_setting
+from scmn.data.clips.clip import ClipSettings, DrawnClip
 from scmn.data.clips.curriculum import SkipCurriculum
 from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
@@ -19,8 +19,6 @@ class SyntheticClips:
 
     Composing a scene takes as long as rendering ten of its frames, so each process keeps the last
     few.
-
-    Raises InputError for a value out of its range.
     """
 
     def __init__(
@@ -38,8 +36,6 @@ class SyntheticClips:
     ) -> None:
         """``scenes`` is the number of clips in a pass over the data. With ``endless`` each clip
         shows a new scene; otherwise every pass shows the same scenes."""
-        if scenes < 1:
-            refuse_setting("scenes", scenes, "at least 1")
         self.name = name
         self.settings = settings
         self._synthetic = synthetic

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from scmn.data.clips.appearance import ClipColours, ColourJitter, MotionBlur
 from scmn.data.clips.clip import (
@@ -19,13 +20,11 @@ from scmn.data.clips.clip import (
     choose_targets,
     first_with_object,
     number_targets,
-    refuse_setting,
 )
 from scmn.data.clips.curriculum import SkipCurriculum, choose_frames
 from scmn.data.clips.pasting import Cutout, MovingCutout, PasteSettings, Pasting, described
 from scmn.data.clips.random_geometry import (
     AffineRange,
-    check_range,
     draw_flip,
     random_resized_crop,
 )
@@ -34,6 +33,7 @@ from scmn.data.clips.warp import Warp, reduced, warp_about
 from scmn.data.masks import MAX_OBJECT_ID
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
+from scmn.settings import Positive, Range, Share, settings
 
 
 class AnnotatedVideo(Protocol):
@@ -49,20 +49,17 @@ class AnnotatedVideo(Protocol):
     def annotation(self, index: int) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
+@settings(frozen=True)
 class VideoAugmentation:
-    """How frames of a video become a clip; the defaults are STCN's.
+    """How frames of a video become a clip; the defaults are STCN's."""
 
-    Raises InputError for a value out of its range.
-    """
-
-    crop_area: tuple[float, float] = (0.36, 1.0)
+    crop_area: Range[Annotated[float, Field(gt=0, le=1)]] = (0.36, 1.0)
     """Range of the crop's area, as a share of the frame's."""
-    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_aspect: Range[Positive] = (3 / 4, 4 / 3)
     """Range of the crop's width / height before it is resized, relative to the clip's."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Probability that the clip is flipped horizontally."""
-    reverse: float = 0.5
+    reverse: Share = 0.5
     """Probability that the clip is played backwards."""
     motion: AffineRange = field(default_factory=lambda: AffineRange(rotation=15.0, shear=10.0))
     """Affine motion of each frame, about the centre of the crop."""
@@ -76,13 +73,6 @@ class VideoAugmentation:
     blur: MotionBlur = field(default_factory=MotionBlur)
     paste: PasteSettings = field(default_factory=PasteSettings)
     """How objects of still images are pasted in, where there are such images (``paste_from``)."""
-
-    def __post_init__(self) -> None:
-        check_range("crop_area", self.crop_area, upper=1.0)
-        check_range("crop_aspect", self.crop_aspect)
-        for name in ("flip", "reverse"):
-            if not 0 <= getattr(self, name) <= 1:
-                refuse_setting(name, getattr(self, name), "a probability from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -115,8 +105,6 @@ class VideoClips:
         """``pasted_images``: still images whose objects are pasted into the clips."""
         if not videos:
             raise InputError(f"data set '{name}' has no video")
-        if frame_interval < 1:
-            refuse_setting("frame_interval", frame_interval, "at least 1")
         for video in videos:
             if isinstance(video, VideoSequence) and not video.annotation_paths:
                 raise InputError(f"data set '{name}': video '{video.name}' has no label map")

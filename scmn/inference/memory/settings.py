@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from scmn.errors import InputError, nearest_name
+from scmn.settings import Count, Positive, check, settings, within
 
 Eviction = Literal["oldest", "usage"]
 
@@ -15,7 +13,7 @@ OLD_NAMES = {"keep_first": "keep_annotated"}
 """Earlier names of settings, which files may still hold."""
 
 
-@dataclass
+@settings()
 class KernelSettings:
     """Kernelised read (KMN, Seong et al., ECCV 2020, 3.2): each remembered position is read mainly
     near the query position that is most similar to it.
@@ -25,19 +23,10 @@ class KernelSettings:
             side is 480 pixels; it scales with the resolution.
     """
 
-    sigma: float = 5.6
-
-    def __post_init__(self) -> None:
-        """
-        Raises:
-            InputError: a width that is not positive and finite.
-        """
-        number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
-        if not (number and 0 < self.sigma < math.inf):
-            raise InputError(f"memory.kernel.sigma must be a number above 0, not {self.sigma!r}")
+    sigma: Positive = 5.6
 
 
-@dataclass
+@settings()
 class MemorySettings:
     """Which frames are remembered and how they are read.
 
@@ -56,20 +45,13 @@ class MemorySettings:
         kernel: kernelised read (None: every position is read everywhere).
     """
 
-    every: int | None
+    every: Count | None
     keep_annotated: bool
     keep_previous: bool
-    max_frames: int | None
-    top_k: int | None
+    max_frames: Count | None
+    top_k: Count | None
     kernel: KernelSettings | None = None
     eviction: Eviction = "oldest"
-
-    def __post_init__(self) -> None:
-        """
-        Raises:
-            InputError: a wrong value.
-        """
-        vars(self).update(check_settings(vars(self)))
 
 
 def complete_settings(
@@ -84,52 +66,16 @@ def complete_settings(
     Raises:
         InputError: an unknown setting, or a wrong value.
     """
-    if isinstance(memory, MemorySettings):
-        return memory
-    return MemorySettings(**{**defaults, **check_settings(memory or {})})
-
-
-def check_settings(memory: Mapping[str, Any]) -> dict[str, Any]:
-    """Check some memory settings and return them under their current names.
-
-    Raises:
-        InputError: an unknown setting, or a wrong value.
-    """
-    settings = current_names(memory)
-    known = [field.name for field in fields(MemorySettings)]
-    for name, value in settings.items():
-        if name not in known:
-            raise InputError(
-                f"unknown memory setting '{name}'{nearest_name(name, known)}; "
-                f"known: {', '.join(known)}"
-            )
-        if name == "kernel":
-            settings[name] = _kernel(value)
-        elif name == "eviction":
-            if value not in get_args(Eviction):
-                raise InputError(
-                    f"memory.eviction must be {' or '.join(get_args(Eviction))}, not {value!r}"
-                )
-        elif name.startswith("keep_"):
-            if not isinstance(value, bool):
-                raise InputError(f"memory.{name} must be true or false, not {value!r}")
-        elif value is not None and (type(value) is not int or value < 1):
-            raise InputError(f"memory.{name} must be an integer above 0 or null, not {value!r}")
-    return settings
-
-
-def _kernel(value: Any) -> KernelSettings | None:
-    if value is None or isinstance(value, KernelSettings):
-        return value
-    if not isinstance(value, Mapping) or not set(value) <= {"sigma"}:
-        raise InputError(f"memory.kernel must be null or {{sigma: NUMBER}}, not {value!r}")
-    return KernelSettings(**value)
+    given: Any = {} if memory is None else memory
+    if isinstance(given, Mapping):
+        given = {**defaults, **current_names(given)}
+    return check(MemorySettings, given, within("memory"))
 
 
 def current_names(memory: Mapping[str, Any]) -> dict[str, Any]:
     """Return memory settings under their current names; a current name wins over its old one."""
-    settings = dict(memory)
+    current = dict(memory)
     for old, new in OLD_NAMES.items():
-        if old in settings:
-            settings.setdefault(new, settings.pop(old))
-    return settings
+        if old in current:
+            current.setdefault(new, current.pop(old))
+    return current

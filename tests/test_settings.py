@@ -1,0 +1,340 @@
+"""Every setting is checked by its type and range, wherever it comes from."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from scmn import AugmentedSegmenter, InputError, VideoSegmenter, build_model, load_config
+from scmn.config import Config, check_config, parse_config
+from scmn.data.clips.clip import ClipSettings
+from scmn.data.clips.static_clips import StaticAugmentation
+from scmn.data.synthetic import SyntheticSettings
+from scmn.inference.memory.settings import KernelSettings, MemorySettings
+from scmn.training.settings import LossSettings, OptimizerSettings, ScheduleSettings
+from tests.conftest import build_small
+
+STAGE = "training.stages.main"
+DATA = f"{STAGE}.data.videos"
+BASE: dict[str, Any] = {
+    "training": {
+        "stages": {
+            "main": {
+                "iterations": 100,
+                "loss": {"bootstrap": {"start": 5, "end": 10}},
+                "data": {
+                    "videos": {"kind": "davis2017-train", "video_augmentation": {}},
+                    "scenes": {"kind": "synthetic", "synthetic": {}},
+                    "stills": {"kind": "static", "still_augmentation": {}},
+                },
+            }
+        }
+    },
+    "memory": {"kernel": {"sigma": 5.0}},
+}
+
+INTEGERS = {
+    "memory.every": 0,
+    "memory.max_frames": -1,
+    "memory.top_k": 0,
+    "evaluation.size": -1,
+    "evaluation.objects_per_batch": 0,
+    "evaluation.max_objects": 255,
+    "evaluation.processes": 0,
+    "training.seed": 2**70,
+    "training.workers": -1,
+    "training.log_every": 0,
+    "training.pictures_every": 0,
+    "training.checkpoint_every": -3,
+    "training.keep_checkpoints": -1,
+    "training.validation.max_frames": 0,
+    "training.validation.size": 0,
+    f"{STAGE}.iterations": -1,
+    f"{STAGE}.batch_size": 0,
+    f"{STAGE}.clips_per_pass": 0,
+    f"{STAGE}.clip.frames": 1,
+    f"{STAGE}.clip.max_objects": 255,
+    f"{STAGE}.clip.redraws": -1,
+    f"{STAGE}.memory.every": 0,
+    f"{STAGE}.memory.max_frames": 0,
+    f"{STAGE}.loss.bootstrap.start": -1,
+    f"{STAGE}.schedule.warm_up": -1,
+    f"{DATA}.repeat": 0,
+    f"{DATA}.frame_interval": 0,
+    f"{DATA}.scenes": 0,
+    f"{STAGE}.data.scenes.synthetic.frames": 0,
+    f"{DATA}.video_augmentation.paste.max_count": 9,
+}
+"""Integers, each with a value out of its range."""
+NUMBERS = {
+    "memory.kernel.sigma": 0.0,
+    "training.averaging.decay": 1.0,
+    f"{STAGE}.clip.minimum_area": 1.5,
+    f"{STAGE}.loss.cross_entropy": -1.0,
+    f"{STAGE}.loss.auxiliary": -0.5,
+    f"{STAGE}.loss.bootstrap.fraction": 0.0,
+    f"{STAGE}.optimizer.learning_rate": -1e-3,
+    f"{STAGE}.optimizer.weight_decay": -1.0,
+    f"{STAGE}.optimizer.epsilon": 0.0,
+    f"{STAGE}.optimizer.clip_gradient_norm": 0.0,
+    f"{STAGE}.schedule.gamma": 1.1,
+    f"{STAGE}.schedule.rise": -0.1,
+    f"{DATA}.video_augmentation.flip": 2.0,
+    f"{DATA}.video_augmentation.motion.shear": 90.0,
+    f"{DATA}.video_augmentation.blur.length": 0.0,
+    f"{DATA}.video_augmentation.paste.drift": -0.1,
+    f"{STAGE}.data.scenes.synthetic.minimum_area": 0.3,
+    f"{STAGE}.data.stills.still_augmentation.spline_scale": 0.3,
+    f"{STAGE}.data.stills.still_augmentation.colours.clip.hue": 0.6,
+}
+"""Other numbers, each with a value out of its range."""
+FLAGS = (
+    "memory.keep_previous",
+    "evaluation.compile",
+    "training.train_affine",
+    "training.averaging.enabled",
+    f"{DATA}.stills",
+    f"{STAGE}.data.scenes.synthetic.shadows",
+)
+OTHERS: list[tuple[str, Any, str]] = [
+    ("model.name", 5, "must be a valid string"),
+    ("memory.every", "5", "must be a valid integer, not '5'"),
+    ("memory.eviction", "newest", "must be 'oldest' or 'usage', not 'newest'"),
+    ("memory.every", 5.0, r"must be a valid integer, not 5\.0"),
+    ("training.train_affine", 1, "must be a valid boolean, not 1"),
+    (f"{STAGE}.loss.soft_iou", math.inf, "must be a finite number, not inf"),
+    (f"{STAGE}.loss.soft_iou", True, "must be a valid number, not True"),
+    ("model.pretrained_backbone", 1, "must be true, false or a file"),
+    ("evaluation.precision", "fp8", "must be 'auto', 'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'"),
+    ("evaluation.augmentation.scales", [], "at least 1 item"),
+    ("evaluation.augmentation.scales", [1.0, 0], r"scales\.1 must be greater than 0"),
+    ("training.norm", "frozn", "must be 'frozen' or 'batch'"),
+    ("training.stages", [1], "must be a valid dictionary"),
+    (STAGE, 3, "must be a dictionary"),
+    (f"{STAGE}.clip", None, "must be a dictionary"),
+    (f"{STAGE}.clip.size", [50, 64], r"size\.0 must be a multiple of 16, not 50"),
+    (f"{STAGE}.clip.size", [64], r"size\.1 is not set"),
+    (f"{STAGE}.optimizer.betas", [0.9, 1.0], r"betas\.1 must be less than 1"),
+    (f"{STAGE}.optimizer.name", "sgd", "must be 'adam' or 'adamw'"),
+    (f"{STAGE}.schedule.name", "cosin", "must be 'fixed', 'step', 'cosine' or 'one_cycle'"),
+    (f"{STAGE}.schedule.milestones", [5, 5], r"milestones must rise, not \[5, 5\]"),
+    (f"{DATA}.curriculum", [1, 2], r"curriculum\.0 must be a valid tuple, not 1"),
+    (f"{DATA}.curriculum", [[0.5, 2]], "must have progress that rises from 0"),
+    (f"{DATA}.curriculum", [[0, 2.5]], "must be a multiple of 1"),
+    (f"{DATA}.exclude", [12], r"exclude\.0 must be a valid string, not 12"),
+    (f"{DATA}.video_augmentation.crop_area", [0.9, 0.1], "must have its minimum first"),
+    (f"{DATA}.video_augmentation.paste.size", [1, 5], r"size\.1 must be less than or equal to 4"),
+    (
+        f"{STAGE}.data.scenes.synthetic.objects",
+        [0, 3],
+        r"objects\.0 must be greater than or equal to 1",
+    ),
+]
+RELATED = [
+    (f"{STAGE}.schedule.warm_up", 100, f"{STAGE}: schedule.warm_up is 100, but the stage has 100"),
+    (f"{STAGE}.schedule.name", "step", f"{STAGE}.schedule: 'step' needs milestones"),
+    (f"{STAGE}.loss.cross_entropy", 0, f"{STAGE}.loss: all weights are 0"),
+    (f"{STAGE}.loss.bootstrap.start", 11, f"{STAGE}.loss.bootstrap: needs start <= end, not 11"),
+    ("training.validation.every", 5, "training.validation: needs dataset and root"),
+]
+"""Values that are wrong together with others."""
+
+
+def wrong_values() -> list[tuple[str, Any, str]]:
+    cases = [(key, value, key) for key, value in (INTEGERS | NUMBERS).items()]
+    cases += [(key, True, f"{key} must be a valid integer") for key in INTEGERS]
+    cases += [(key, math.nan, f"{key} must be a finite number") for key in NUMBERS]
+    cases += [(key, "banana", f"{key} must be a valid boolean") for key in FLAGS]
+    return cases + OTHERS + RELATED
+
+
+def with_value(key: str, value: Any) -> dict[str, Any]:
+    content = copy.deepcopy(BASE)
+    *blocks, last = key.split(".")
+    block = content
+    for name in blocks:
+        block = block.setdefault(name, {})
+    block[last] = value
+    return content
+
+
+def from_yaml(key: str, value: Any, folder: Path) -> Config:
+    path = folder / "a.yaml"
+    path.write_text(yaml.safe_dump(with_value(key, value)))
+    return load_config(path)
+
+
+def from_override(key: str, value: Any, folder: Path) -> Config:
+    path = folder / "a.yaml"
+    path.write_text(yaml.safe_dump(BASE))
+    text = (
+        f".{value}" if isinstance(value, float) and not math.isfinite(value) else json.dumps(value)
+    )
+    return load_config(path, [f"{key}={text}"])
+
+
+def from_python(key: str, value: Any, folder: Path) -> Config:
+    config = parse_config(yaml.safe_dump(BASE), "base")
+    *blocks, last = key.split(".")
+    owner: Any = config
+    for name in blocks:
+        owner = owner[name] if isinstance(owner, dict) else getattr(owner, name)
+    if isinstance(owner, dict):
+        owner[last] = value
+    else:
+        vars(owner)[last] = value  # as code could that ignores frozen classes
+    return check_config(config)
+
+
+@pytest.mark.parametrize("load", [from_yaml, from_override, from_python])
+def test_wrong_values_are_refused_in_one_line(
+    load: Callable[[str, Any, Path], Config], tmp_path: Path
+) -> None:
+    parse_config(yaml.safe_dump(BASE), "base")
+    for key, value, message in wrong_values():
+        with pytest.raises(InputError, match=message) as caught:
+            load(key, value, tmp_path)
+        text = str(caught.value)
+        assert "\n" not in text
+        assert len(text) < 400
+        assert load is not from_yaml or text.startswith(f"{tmp_path / 'a.yaml'}: "), text
+        assert load is not from_override or text.startswith(f"override '{key}="), text
+
+
+def test_several_mistakes_are_reported_together_each_with_its_source(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("training: {seed: -1, log_every: 5}")
+    with pytest.raises(InputError) as caught:
+        load_config(path, ["training.log_every=0", "evaluation.size=1.5"])
+    assert str(caught.value) == (
+        "override 'evaluation.size=1.5': evaluation.size must be a valid integer, not 1.5; "
+        f"{path}: training.seed must be greater than or equal to 0, not -1; "
+        "override 'training.log_every=0': training.log_every must be greater than or equal to 1, "
+        "not 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluation.device=${nowhere}", r"evaluation\.device: .*nowhere"),
+        ("evaluation.size=${oc.env:SCMN_TEST_UNSET}", r"evaluation\.size: .*SCMN_TEST_UNSET"),
+        ("model.switches.head=${model.nothing}", r"model\.switches\.head: .*nothing"),
+        ("memory.every=${evaluation.device}", r"memory\.every must be a valid integer"),
+        ("training.device=???", r"training\.device: .*issing"),
+    ],
+)
+def test_interpolations_are_resolved_before_the_check(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(None, [override, "training.workers=3"])
+    assert str(caught.value).startswith(f"override '{override}': ")
+
+
+def test_interpolations_may_name_what_a_later_source_sets() -> None:
+    config = load_config(None, ["memory.every=${evaluation.processes}", "evaluation.processes=7"])
+    assert config.memory == {"every": 7}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MemorySettings(0, True, True, None, None), r"MemorySettings\.every must be"),
+        (lambda: KernelSettings(sigma="wide"), r"KernelSettings\.sigma must be a valid number"),
+        (lambda: ClipSettings(size=(50, 64)), r"ClipSettings\.size\.0 must be a multiple of 16"),
+        (lambda: StaticAugmentation(splin=0.5), r"StaticAugmentation\.splin: .*'spline'"),
+        (lambda: StaticAugmentation(scale=(1.5, 1)), r".*\.scale must have its minimum first"),
+        (lambda: SyntheticSettings(frames=True), r".*\.frames must be a valid integer, not True"),
+        (lambda: OptimizerSettings("sgd"), r"OptimizerSettings\.name must be 'adam' or 'adamw'"),
+        (lambda: LossSettings(cross_entropy=math.nan), r".*\.cross_entropy must be a finite"),
+        (lambda: LossSettings(cross_entropy=0), "LossSettings: all weights are 0"),
+        (lambda: ScheduleSettings("step"), "ScheduleSettings: 'step' needs milestones"),
+    ],
+)
+def test_settings_classes_check_their_arguments(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        make()
+
+
+def test_settings_made_from_a_mapping_differ_from_the_defaults_only_there() -> None:
+    made = StaticAugmentation(colours={"clip": {"brightness": 0.3}})  # type: ignore[arg-type]
+    default = StaticAugmentation()
+    assert made.colours.clip.brightness == 0.3
+    assert made.colours.clip.contrast == default.colours.clip.contrast != 0
+    assert made.colours.frame == default.colours.frame
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made != default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("size", True, "size must be a valid integer, not True"),
+        ("size", 0, "size must be greater than or equal to 1, not 0"),
+        ("scale", math.nan, "scale must be a finite number"),
+        (
+            "precision",
+            "fp8",
+            "precision must be 'auto', 'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'",
+        ),
+        ("objects_per_batch", 1.5, "objects_per_batch must be a valid integer"),
+        ("max_objects", 255, "max_objects must be less than or equal to 254"),
+        ("block_bytes", -1, "block_bytes must be"),
+        ("compile", "no", "compile must be a valid boolean"),
+        ("memory", 5, "memory must be a dictionary or an instance of MemorySettings, not 5"),
+        ("memory", {"every": 0}, r"memory\.every must be"),
+        ("memory", {"kernel": 5.6}, r"memory\.kernel must be a dictionary"),
+        ("memory", {"kernel": {"width": 1}}, r"memory\.kernel\.width: no such setting"),
+        ("memory", {"max_frame": 3}, r"memory\.max_frame: .*'max_frames'"),
+    ],
+)
+def test_segmenters_check_their_arguments(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        VideoSegmenter(build_small("stm"), **{name: value})
+
+
+@pytest.mark.parametrize("scales", [[], [0.0], ["1"], 1.0])
+def test_augmented_segmenter_checks_its_scales(scales: Any) -> None:
+    with pytest.raises(InputError, match=r"^scales.* (must|should)"):
+        AugmentedSegmenter(build_small("stm"), scales=scales)
+
+
+SWITCHES = [
+    ("refinement", "banana", "refinement must be a valid boolean, not 'banana'"),
+    ("head", 5, "head must be a valid boolean, not 5"),
+    ("key_dim", True, "key_dim must be a valid integer"),
+    ("value_dim", 0, "value_dim must be greater than 0"),
+    ("decoder", "unet", "decoder must be 'basnet' or 'stm', not 'unet'"),
+    ("similarity", None, "similarity must be 'dot' or 'l2'"),
+    ("refinment", False, r"refinment: no such setting \(did you mean 'refinement'\?\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), SWITCHES)
+def test_build_model_checks_the_switches(name: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^model 'scmn': {message}"):
+        build_model("scmn", **{name: value})
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_weights_files_with_wrong_switches_are_refused(suffix: str, tmp_path: Path) -> None:
+    network = build_small("scmn")
+    assert network.description is not None
+    path = tmp_path / f"weights{suffix}"
+    for name, value, message in SWITCHES:
+        settings = {**network.description.settings, name: value}
+        description = {"name": "scmn", "settings": settings}
+        if suffix == ".pt":
+            torch.save({"model": network.state_dict(), "description": description}, path)
+        else:
+            save_file(network.state_dict(), path, {"description": json.dumps(description)})
+        with pytest.raises(InputError, match=rf"^{path}: model\.{message}"):
+            build_model("scmn", weights=path)
