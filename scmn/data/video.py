@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
+from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,6 +28,8 @@ from scmn.errors import InputError
 logger = logging.getLogger(__name__)
 
 _FALLBACK_RATE = Fraction(25)
+SHORTEST_GAP = 2
+"""Frames that may be missing at the end before a warning: durations are not exact."""
 _TICK = Fraction(1, 90000)
 """Resolution of the times that are written, in seconds."""
 
@@ -46,7 +51,7 @@ class VideoFile:
 
     ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s, an average
     where it varies; ``video.duration`` is in seconds, None if the file does not tell. Frames
-    are rotated by the quarter turns in the file's metadata; non-square pixels are not resampled.
+    are turned and mirrored as the file's display matrix says; non-square pixels are not resampled.
 
     Raises InputError if the file is missing, is not a video or has no frame, or if a mask cannot
     be read, has no object or matches no frame.
@@ -68,7 +73,10 @@ class VideoFile:
             stream = container.streams.video[0]
             self.frame_rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
             self.duration = _duration(container, stream)
-            self._length = stream.frames or _count_packets(container, stream, path)
+            self._length, self._missing = stream.frames, Fraction(0)
+            if not self._length:
+                self._length, end = _read_packets(container, stream, path)
+                self._missing = (self.duration or end) - end
         if not self._length:
             raise InputError(f"video {path} has no frame")
         self._masks: dict[int, Path] = {}
@@ -91,7 +99,8 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in time order; only one is in memory at a time.
 
-        Can be called again to start over. A warning is logged if the file ends early.
+        Can be called again to start over. A warning is logged if the file ends early or frames are
+        damaged.
 
         Raises InputError if a frame cannot be decoded, if the size of the frames changes, or if a
         mask and its frame differ in size.
@@ -116,10 +125,15 @@ class VideoFile:
             logger.warning(
                 "video %s announces %d frames but ends after %d", self.path, self._length, index + 1
             )
+        elif self._missing > SHORTEST_GAP / self.frame_rate:
+            logger.warning(
+                "video %s ends %.1f s early, after %d frames", self.path, self._missing, index + 1
+            )
 
     def _images(self) -> Iterator[tuple[np.ndarray, Fraction]]:
         """Yield the images and their times in seconds after the first."""
         decoded = 0
+        damaged: list[int] = []
         first: Fraction | None = None
         time = Fraction(0)
         with _open_video(self.path) as container:
@@ -135,7 +149,9 @@ class VideoFile:
                         f"video {self.path} cannot be decoded at frame {decoded}: {_reason(error)}"
                     ) from error
                 if frame is None or image is None:
-                    return
+                    break
+                if frame.is_corrupt:
+                    damaged.append(decoded)
                 if frame.pts is not None and frame.time_base is not None:
                     time = frame.pts * frame.time_base
                 elif first is not None:
@@ -143,6 +159,11 @@ class VideoFile:
                 first = time if first is None else first
                 yield image, time - first
                 decoded += 1
+        if damaged:
+            logger.warning(
+                "video %s is damaged or cut off: of %d frames %d are incomplete, the first is %s",
+                *(self.path, decoded, len(damaged), _frame_name(damaged[0])),
+            )
 
 
 def _frame_name(index: int) -> str:
@@ -171,13 +192,23 @@ def _open_video(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _count_packets(container: InputContainer, stream: VideoStream, path: Path) -> int:
-    """Count the frames of a container that does not store their number (Matroska)."""
+def _read_packets(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[int, Fraction]:
+    """Read a container that does not store the number of its frames (Matroska).
+
+    Return that number, and when the last packet of any stream ends, in seconds.
+    """
+    count, end = 0, Fraction(0)
     try:
-        packets = container.demux(stream)
-        return sum(1 for packet in packets if packet.size and not packet.is_discard)
+        for packet in container.demux():
+            if packet.stream.index == stream.index and packet.size and not packet.is_discard:
+                count += 1
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"video {path} cannot be read: {_reason(error)}") from error
+    return count, end
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -187,9 +218,17 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
 
 
 def _upright(frame: VideoFrame) -> np.ndarray:
+    """Return the image as its display matrix says: turned by quarter turns, mirrored, or both."""
     image = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90)  # counterclockwise, as in np.rot90
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+    side_data: Mapping[Any, Any] = frame.side_data
+    matrix = side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return image
+    # A point (x, y) is shown at (x_x * x + y_x * y, x_y * x + y_y * y).
+    x_x, x_y, _, y_x, y_y = struct.unpack("5i", bytes(matrix)[:20])
+    if abs(x_y) + abs(y_x) > abs(x_x) + abs(y_y):
+        image, x_x, y_y = image.swapaxes(0, 1), y_x, x_y
+    return np.ascontiguousarray(image[:: -1 if y_y < 0 else 1, :: -1 if x_x < 0 else 1])
 
 
 def first_frame(path: Path) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -77,21 +79,36 @@ def test_video_file_counts_frames_if_the_container_does_not(tmp_path: Path) -> N
     assert len(video) == len(list(video.frames())) == 7
 
 
-def test_video_file_applies_rotation(tmp_path: Path) -> None:
-    path = tmp_path / "phone.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
-        if not hasattr(stream, "set_display_rotation"):
-            pytest.skip("this PyAV cannot write a display matrix")
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.set_display_rotation(90)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), format="rgb24")))
-        container.mux(stream.encode(None))
-    video = VideoFile(path, write_mask(tmp_path / "m.png", (64, 48)))
-    (frame,) = video.frames()
-    assert frame.image.shape == (64, 48, 3)
-    expected = np.rot90(picture(0))  # counterclockwise: the bright corner goes to the lower left
-    assert np.abs(frame.image.astype(int) - expected).mean() < 4
+def set_display_matrix(path: Path, numbers: Sequence[int]) -> None:
+    """Replace the first two columns of the matrix, x_x, x_y, y_x, y_y, in an MP4's track header."""
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    x_x, x_y, y_x, y_y = (number << 16 for number in numbers)
+    content[matrix : matrix + 36] = struct.pack(">9i", x_x, x_y, 0, y_x, y_y, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+TURNED = {
+    "as it is": ((1, 0, 0, 1), lambda image: image),
+    "left": ((0, -1, 1, 0), lambda image: np.rot90(image)),  # counterclockwise
+    "half": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "right": ((0, 1, -1, 0), lambda image: np.rot90(image, 3)),
+    "mirrored": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "upside down": ((1, 0, 0, -1), lambda image: image[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+    "other diagonal": ((0, -1, -1, 0), lambda image: image.swapaxes(0, 1)[::-1, ::-1]),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_video_file_is_turned_and_mirrored_by_its_display_matrix(tmp_path: Path, name: str) -> None:
+    matrix, turn = TURNED[name]
+    path = write_video(tmp_path / "phone.mp4", count=1)
+    set_display_matrix(path, matrix)
+    expected = turn(picture(0)).astype(int)
+    (frame,) = VideoFile(path, write_mask(tmp_path / "m.png", expected.shape[:2])).frames()
+    assert frame.image.shape == expected.shape
+    assert np.abs(frame.image - expected).mean() < 4
 
 
 def test_video_file_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
@@ -131,6 +148,36 @@ def test_video_file_names_the_frame_that_cannot_be_decoded(tmp_path: Path) -> No
     video = VideoFile(path, write_mask(tmp_path / "m.png"))
     with pytest.raises(InputError, match=r"clip\.mp4 cannot be decoded at frame 0: Invalid data"):
         list(video.frames())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "warning"),
+    [
+        ("clip.mkv", "libx264", "ends .* s early, after {} frames"),
+        ("clip.webm", "libvpx", "ends .* s early, after {} frames"),
+        ("clip.avi", "mpeg4", "announces 40 frames but ends after {}"),
+        ("clip.ts", "libx264", "cut off: of {} frames 1 are incomplete"),
+        ("clip.h264", "libx264", "cut off: of {} frames 1 are incomplete"),
+    ],
+)
+def test_video_file_warns_if_it_is_cut_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, codec: str, warning: str
+) -> None:
+    path = tmp_path / name
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(40):
+            image = noise.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert len(list(VideoFile(path).frames())) == 40
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    count = len(list(VideoFile(path).frames()))
+    assert 10 < count < 30
+    assert re.search(warning.format(count), caplog.text)
 
 
 def test_video_file_warns_if_frames_are_missing(
