@@ -296,7 +296,12 @@ def _eval_parser() -> ArgumentParser:
         help="instead of a mask: a box around an object of the first frame, which GrabCut turns "
         "into a mask (repeatable: objects 1, 2, ...)",
     )
-    add("--output", type=Path, help="folder for results (default: results/<data>-<model>)")
+    add(
+        "--output",
+        type=Path,
+        help="folder for results (default: results/<data>-<model>, and for a video a digest of "
+        "its path and masks)",
+    )
     add("--score-only", type=Path, metavar="FOLDER", help="only score the masks in FOLDER")
     add(
         "--export",
@@ -400,7 +405,7 @@ def _segment(arguments: argparse.Namespace) -> None:
         result = evaluate(
             task,
             config,
-            arguments.output or Path("results") / f"{task.name}-{config.model.name}",
+            arguments.output or task.default_output(config.model.name),
             weights=weights,
             exports=tuple(exports),
             processes=processes,

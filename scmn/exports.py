@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from scmn.data.atomic import atomic_path, temporary_beside
+from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.coco_masks import coco_tools, mask_to_polygons, mask_to_rle
 from scmn.data.masks import object_ids
 from scmn.data.video import VideoWriter
@@ -46,7 +45,7 @@ def check_exports(exports: Collection[str]) -> None:
 
 
 def export_path(folder: Path, export: str, sequence: str) -> Path:
-    """Return the file or folder of a sequence's export; it appears when that is complete."""
+    """Return the file of a sequence's export, or its folder of cut-outs."""
     if export == "overlay":
         return folder / "overlays" / f"{sequence}.mp4"
     return folder / export / (sequence if export == "rgba" else f"{sequence}.json")
@@ -72,7 +71,7 @@ class SequenceExports:
                 prediction = segmenter.step(frame.image, frame.labels)
                 exports.write(f"{frame.name}.jpg", frame.image, prediction.labels)
 
-    The files appear when the block succeeds.
+    Cut-outs appear one by one, the other files when the block succeeds.
     """
 
     def __init__(
@@ -85,6 +84,7 @@ class SequenceExports:
         duration: Fraction | None = None,
         object_names: Mapping[int, str] | None = None,
         palette: np.ndarray | None = None,
+        before_rename: BeforeRename | None = None,
     ) -> None:
         """
         Args:
@@ -95,6 +95,7 @@ class SequenceExports:
             duration: of the overlay in seconds, for frames that are written with times.
             object_names: names of objects by id, for COCO's categories.
             palette: of the overlay, uint8 (256, 3) RGB (None: that of DAVIS).
+            before_rename: called for every file; see ``atomic_path``.
 
         Raises:
             InputError: an unknown export, or one whose package is not installed.
@@ -106,12 +107,15 @@ class SequenceExports:
             path = export_path(folder, export, sequence)
             writer: _Writer
             if export == "overlay":
-                video = VideoWriter(path, frame_rate=frame_rate, duration=duration)
+                video = VideoWriter(
+                    path, frame_rate=frame_rate, duration=duration, before_rename=before_rename
+                )
                 writer = _Overlay(video, palette)
             elif export == "rgba":
-                writer = _Cutouts(path)
+                writer = _Cutouts(path, before_rename)
             else:
-                writer = _CocoFile(path, object_names or {}, polygons=export == "coco-polygons")
+                polygons = export == "coco-polygons"
+                writer = _CocoFile(path, object_names or {}, before_rename, polygons=polygons)
             self._writers.append(writer)
 
     def __enter__(self) -> SequenceExports:
@@ -142,7 +146,7 @@ class SequenceExports:
 
 class _Writer(Protocol):
     def opened(self) -> contextlib.AbstractContextManager[object]:
-        """Return a context at whose end the export appears, unless the block has failed."""
+        """Return a context at whose end the export is complete, unless the block has failed."""
         ...
 
     def write(
@@ -167,36 +171,35 @@ class _Overlay:
 class _Cutouts:
     """A folder of cut-outs for each object that is seen."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before_rename: BeforeRename | None) -> None:
         self._path = path
-        self._temporary = temporary_beside(path)
+        self._before_rename = before_rename
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[None]:
-        try:
-            yield
-            self._temporary.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self._path, ignore_errors=True)
-            self._temporary.rename(self._path)
-        except OSError as error:
-            raise InputError(f"cannot write {self._path}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+    def opened(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
     def write(
         self, file_name: str, image: np.ndarray, labels: np.ndarray, time: Fraction | None
     ) -> None:
         for object_id in object_ids(labels):
-            path = self._temporary / str(object_id) / f"{Path(file_name).stem}.png"
-            with atomic_path(path) as temporary:
+            path = self._path / str(object_id) / f"{Path(file_name).stem}.png"
+            with atomic_path(path, before_rename=self._before_rename) as temporary:
                 Image.fromarray(cutout(image, labels, object_id)).save(temporary, compress_level=1)
 
 
 class _CocoFile:
     """Every object is a category and, over the frames, a track of the object's id."""
 
-    def __init__(self, path: Path, names: Mapping[int, str], *, polygons: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        names: Mapping[int, str],
+        before_rename: BeforeRename | None,
+        *,
+        polygons: bool,
+    ) -> None:
         self._path = path
+        self._before_rename = before_rename
         self._names = names
         self._encode = mask_to_polygons if polygons else mask_to_rle
         self._images: list[dict[str, Any]] = []
@@ -211,7 +214,7 @@ class _CocoFile:
             "annotations": self._annotations,
             "categories": [{"id": i, "name": self._names.get(i, f"object {i}")} for i in ids],
         }
-        with atomic_path(self._path) as temporary:
+        with atomic_path(self._path, before_rename=self._before_rename) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
     def write(

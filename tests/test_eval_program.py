@@ -309,7 +309,7 @@ def test_eval_reports_a_mistake_of_one_process_once(
     (line,) = error_lines(completed)
     assert f"{second.name}/00002.jpg" in line
     assert "scmn/" not in completed.stderr  # no traceback of ours
-    done = sorted(path.stem for path in (tmp_path / "out/records").iterdir())
+    done = sorted(path.stem for path in (tmp_path / "out/records").glob("*.json"))
     assert done == [sorted(p.name for p in second.parent.iterdir())[i] for i in (0, 2)]
 
 

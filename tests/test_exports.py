@@ -84,14 +84,14 @@ def test_exports_appear_only_when_the_sequence_is_complete(tmp_path: Path) -> No
     pytest.importorskip("pycocotools")
 
     def interrupted() -> None:
-        with SequenceExports(tmp_path, "clip", ["coco", "rgba", "overlay"]) as writer:
+        with SequenceExports(tmp_path, "clip", ["coco", "overlay"]) as writer:
             writer.write("00000.jpg", *clip()[0])
             raise RuntimeError("interrupted")
 
     with pytest.raises(RuntimeError, match="interrupted"):
         interrupted()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    write(tmp_path, "coco", "rgba", "overlay")
+    write(tmp_path, "coco", "overlay")
     with av.open(str(tmp_path / "overlays" / "clip.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
     assert json.loads((tmp_path / "coco" / "clip.json").read_text())["images"]

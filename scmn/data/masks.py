@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from scmn.data.atomic import atomic_path
+from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.images import open_image
 from scmn.data.shades import has_shades
 from scmn.errors import InputError
@@ -165,8 +165,12 @@ def _some(values: Sequence[object] | np.ndarray) -> str:
     return f"{text} and {more} more" if more > 0 else text
 
 
-def write_label_map(path: Path, labels: np.ndarray) -> None:
+def write_label_map(
+    path: Path, labels: np.ndarray, *, before_rename: BeforeRename | None = None
+) -> None:
     """Write a label map, uint8 (H, W), as a PNG with the DAVIS palette, atomically.
+
+    For ``before_rename`` see ``atomic_path``.
 
     Raises InputError if the file cannot be written.
     """
@@ -174,7 +178,7 @@ def write_label_map(path: Path, labels: np.ndarray) -> None:
         raise ValueError(f"a label map is uint8 (H, W), not {labels.dtype} {labels.shape}")
     image = Image.fromarray(labels)
     image.putpalette(davis_palette().tobytes())  # turns mode L into P, pixels unchanged
-    with atomic_path(path) as temporary:
+    with atomic_path(path, before_rename=before_rename) as temporary:
         image.save(temporary, "PNG", compress_level=1, compress_type=_RLE_COMPRESSION)
 
 

@@ -99,7 +99,15 @@ class VideoSequence:
         return labels if objects is None else keep_objects(labels, objects)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames in time order; InputError if a mask and its frame differ in size."""
+        """Yield the frames in time order.
+
+        Raises InputError if a file cannot be read or if a mask and its frame differ in size: before
+        the first frame, unless finding the given masks means reading all annotations.
+        """
+        if isinstance(self.given_objects, dict):
+            for index in filter(None, self.given_objects):  # frame 0 is next
+                size = self.image(index).shape[:2]
+                check_size(self.annotation(index), size, self.annotation_paths[index])
         for index, name in enumerate(self.frame_names):
             image = self.image(index)
             labels = self.given_labels(index)

@@ -18,7 +18,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from scmn.data.atomic import temporary_beside
+from scmn.data.atomic import BeforeRename, temporary_beside
 from scmn.data.folder import place_masks
 from scmn.data.layout import check_sequence_name
 from scmn.data.masks import GreyValues, check_size, read_label_map
@@ -102,13 +102,16 @@ class VideoFile:
         Can be called again to start over. A warning is logged if the file ends early or frames are
         damaged.
 
-        Raises InputError if a frame cannot be decoded, if the size of the frames changes, or if a
-        mask and its frame differ in size.
+        Raises InputError if a frame cannot be decoded, if the size of the frames changes, or,
+        before the first frame, if a mask and the frames differ in size.
         """
         size: tuple[int, ...] | None = None
         index = -1
         for index, (image, time) in enumerate(self._images()):
-            size = size or image.shape[:2]
+            if size is None:
+                size = image.shape[:2]
+                for path in self._masks.values():
+                    check_size(read_label_map(path, grey=self.grey), size, path)
             if image.shape[:2] != size:
                 raise InputError(
                     f"video {self.path} changes size at frame {index}: "
@@ -117,7 +120,6 @@ class VideoFile:
             labels = None
             if index in self._masks:
                 labels = read_label_map(self._masks[index], grey=self.grey)
-                check_size(labels, size, self._masks[index])
             yield Frame(index, _frame_name(index), image, labels, time)
         if index < 0:
             raise InputError(f"video {self.path} has no frame that can be decoded")
@@ -264,6 +266,7 @@ class VideoWriter:
         frame_rate: Fraction | float,
         duration: Fraction | None = None,
         quality: int = 20,
+        before_rename: BeforeRename | None = None,
     ) -> None:
         """
         Args:
@@ -272,12 +275,14 @@ class VideoWriter:
             duration: in seconds, where frames are written with times: how long the last one is
                 shown follows from it (None: 1 / ``frame_rate``).
             quality: x264's constant rate factor: 0 is lossless, 23 its default, 51 worst.
+            before_rename: see ``atomic_path``.
         """
         self.path = path
         self._temporary = temporary_beside(path)
         self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
         self._duration = duration
         self._quality = quality
+        self._before_rename = before_rename
         self._timed = False
         self._last_tick = -1
         self._container: OutputContainer | None = None
@@ -360,6 +365,8 @@ class VideoWriter:
                 packets[-1].duration = max(remaining, 0)  # 0: 1 / frame_rate
             self._container.mux(packets)
             self._container.close()
+            if self._before_rename is not None:
+                self._before_rename(self._temporary, self.path)
             self._temporary.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise InputError(f"cannot write {self.path}: {_reason(error)}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +25,7 @@ from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.run_folder import SequenceRecord
 from scmn.evaluation.scores import DatasetScores, NothingToScore
+from scmn.evaluation.sequence_input import SequenceInput
 from scmn.evaluation.summary import Speed
 from scmn.inference.augmentation import AugmentedSegmenter
 from scmn.inference.base import Segmenter
@@ -40,6 +43,8 @@ RANDOM_SEED = 0
 """Seed of weights that are not loaded, so that the run can be resumed."""
 VIDEO_SIZE = 480
 """Shorter side for the user's own videos: what the networks are trained and measured at."""
+DIGEST_LENGTH = 8
+"""In the names of default output folders."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,18 @@ class Task:
 
     name: str
     data: Dataset | Sequence[FrameSource]
+    folder: Path
+    """The data set's folder, or the user's video, absolute, without symbolic links."""
+    digest: str = ""
+    """Of the path and the masks of the user's video: others may have its name."""
     size: int | None = None
     """Shorter side where the configuration gives none (None: frames keep their size)."""
     upscale: bool = False
     """Scale smaller frames up to that size where the configuration does not say."""
+
+    def default_output(self, model: str) -> Path:
+        """Return the folder for the results of a model where the user gives none."""
+        return Path("results") / "-".join(filter(None, (self.name, model, self.digest)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Result:
 def dataset_task(name: str, root: Path, sequences: Sequence[str] | None = None) -> Task:
     """Open a data set, or some of its sequences; InputError if it is not there."""
     dataset = open_dataset(name, root, sequences)
-    return Task(name, dataset, dataset.size, dataset.upscale)
+    return Task(name, dataset, root.resolve(), size=dataset.size, upscale=dataset.upscale)
 
 
 def video_task(video: Path, masks: Sequence[Path], *, grey: GreyValues = "checked") -> Task:
@@ -82,7 +95,11 @@ def video_task(video: Path, masks: Sequence[Path], *, grey: GreyValues = "checke
     Raises:
         InputError: something is missing or does not fit.
     """
-    return Task(video.resolve().stem, _video_sources(video, masks, grey), VIDEO_SIZE)
+    sources, path = _video_sources(video, masks, grey), video.resolve()
+    inputs = {source.name: SequenceInput.of(source).masks for source in sources}
+    digests = [[name, i, m.sha256] for name, given in inputs.items() for i, m in given.items()]
+    digest = hashlib.sha256(json.dumps([str(path), digests]).encode()).hexdigest()
+    return Task(path.stem, sources, path, digest[:DIGEST_LENGTH], size=VIDEO_SIZE)
 
 
 def _video_sources(video: Path, masks: Sequence[Path], grey: GreyValues) -> Sequence[FrameSource]:
@@ -137,8 +154,8 @@ def evaluate(
 ) -> Result | None:
     """Segment the task's sequences, score the masks and write the results to ``output``.
 
-    Call it again with the same settings to resume an interrupted run. Sequences whose frames or
-    given masks have changed since are segmented again.
+    Call it again with the same settings and inputs to resume an interrupted run. Others are
+    refused, and so is whatever would replace a file that no evaluation has written to ``output``.
 
     Returns:
         The result, or None in processes other than the first.
@@ -218,10 +235,11 @@ def _settings(
     size: int | None,
     precision: str,
 ) -> dict[str, Any]:
-    """Everything that the masks of all sequences depend on; ``fingerprint`` has each one's."""
+    """Everything that the masks of all sequences depend on; ``SequenceInput`` has each one's."""
     return {
         "version": __version__,
         "data": task.name,
+        "from": str(task.folder),
         "model": asdict(config.model),
         "weights": "random" if weights is None else weights.digest,
         "memory": asdict(complete_settings(config.memory, network.memory_defaults)),
@@ -286,7 +304,8 @@ def rescore(
         The scores and the files that were written.
 
     Raises:
-        InputError: masks are missing or do not fit, or no sequence has annotations to score with.
+        InputError: masks are missing or do not fit, no sequence has annotations to score with, or
+            a result file would replace one that no evaluation has written.
     """
     if not masks.is_dir():
         raise InputError(f"folder of masks not found: {masks}")
@@ -294,14 +313,17 @@ def rescore(
         task.data, output or masks, masks=masks, scoring_processes=scoring_processes
     )
     assert evaluator.dataset is not None
-    try:
-        scores = evaluator.score()
-    except NothingToScore as error:
-        raise InputError(f"{task.name} cannot be scored: {error}") from error
-    files = evaluator.write(
-        scores,
-        title=f"{masks.name} on {task.name}",
-        split=evaluator.dataset.split,
-        facts={"data": task.name, "masks": str(masks)},
-    )
+    with output_lock(evaluator.folder.path, Processes(torch.device("cpu"))):
+        evaluator.check_results()
+        evaluator.folder.begin([], None)
+        try:
+            scores = evaluator.score()
+        except NothingToScore as error:
+            raise InputError(f"{task.name} cannot be scored: {error}") from error
+        files = evaluator.write(
+            scores,
+            title=f"{masks.name} on {task.name}",
+            split=evaluator.dataset.split,
+            facts={"data": task.name, "masks": str(masks)},
+        )
     return scores, files

@@ -13,9 +13,10 @@ from scmn.data.datasets import Dataset
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
 from scmn.evaluation.report import Picture, write_report
-from scmn.evaluation.results import write_results, write_submission
-from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint
+from scmn.evaluation.results import table_paths, write_results, write_submission
+from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.evaluation.scores import DatasetScores, score_sequences
+from scmn.evaluation.sequence_input import SequenceInput, input_files
 from scmn.evaluation.sequence_run import SequenceRun
 from scmn.evaluation.warm_up import WarmUp
 from scmn.exports import check_exports
@@ -81,12 +82,12 @@ class Evaluator:
     ) -> None:
         """Segment the sequences that are not complete yet, shared with the other processes.
 
-        A sequence is complete when its record and masks are in the folder and its frames and given
-        masks are unchanged since.
+        A sequence is complete when its record and masks are in the folder, as they were written.
 
         Raises:
-            InputError: the folder holds a run with other settings, a frame or mask is wrong, a
-                file cannot be written, or the device runs out of memory.
+            InputError: the folder holds a run with other settings or inputs, or files that no run
+                has written; a frame or mask is wrong; a file cannot be written; or the device runs
+                out of memory.
         """
         processes = processes or Processes(segmenter.device)
         pending = processes.on_first(self._begin)
@@ -158,15 +159,19 @@ class Evaluator:
             facts: what was evaluated and how, by name.
             records: those of the sequences that were segmented here.
         """
-        files: list[Path] = []
-        folder = self.folder.path
+        written: list[Path] = []
+        folder, files = self.folder.path, self.folder.result_files()
         if records and self.dataset is not None and self.dataset.archive is not None:
             archive = folder / f"{self.dataset.name}.zip"
             write_submission(
-                archive, self.dataset.sequences, self.masks, archive=self.dataset.archive
+                archive,
+                self.dataset.sequences,
+                self.masks,
+                archive=self.dataset.archive,
+                before_rename=files.claim,
             )
-            files.append(archive)
-        files += write_results(folder, scores, split=split, facts=facts, records=records)
+            written.append(archive)
+        written += write_results(files, scores, split=split, facts=facts, records=records)
         report = folder / "report.html"
         pictures = [(record.name, self.folder.picture(record.name)) for record in records]
         write_report(
@@ -175,19 +180,36 @@ class Evaluator:
             facts=facts,
             scores=scores,
             pictures=[Picture(name, path) for name, path in pictures if path.is_file()],
+            before_rename=files.claim,
         )
-        return (*files, report)
+        files.sync()
+        return (*written, report)
+
+    def check_results(self) -> None:
+        """Raise InputError if a result file would replace one that no evaluation has written."""
+        folder = self.folder.path
+        paths = [folder / "results.json", folder / "report.html"]
+        if self.dataset is not None:
+            tables = table_paths(folder, self.dataset.split)
+            paths += [*tables, folder / f"{self.dataset.name}.zip"]
+        self.folder.result_files().require_own(paths)
 
     def _begin(self) -> list[str]:
-        """Return the names of the sequences to segment, the longest first."""
-        pending = list(self.sources)
+        """Return the names of the sequences to segment, the longest first.
+
+        Everything is checked before anything is written.
+        """
+        folder, pending = self.folder, list(self.sources)
+        folder.check({source.name: input_files(source) for source in self.sources})
+        self.check_results()
         if self.settings is not None:
-            self.folder.begin(self.settings)
+            folder.check_settings(self.settings)
             pending = [source for source in pending if self._record(source) is None]
+        for source in pending:
+            folder.require_own(source.name)
+        folder.begin([source.name for source in self.sources], self.settings)
         return [s.name for s in sorted(pending, key=lambda source: (-len(source), source.name))]
 
     def _record(self, source: FrameSource) -> SequenceRecord | None:
-        """Return the record of a sequence if it is already complete."""
-        return self.folder.complete(
-            source.name, fingerprint=fingerprint(source), exports=self.exports
-        )
+        """Return the record of a sequence if it is complete."""
+        return self.folder.complete(source.name, SequenceInput.of(source), exports=self.exports)

@@ -1,6 +1,6 @@
 """Result files: the two official CSV tables, ``results.json``, and the zip for a server.
 
-Existing files are always replaced, so that new masks never keep old scores.
+Those of an earlier evaluation are always replaced, so that new masks never keep old scores.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scmn.data.atomic import atomic_path
+from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.datasets import Archive
 from scmn.data.sequences import VideoSequence
-from scmn.errors import InputError
 from scmn.evaluation.run_folder import SequenceRecord, prediction_path, require_predictions
 from scmn.evaluation.scores import DatasetScores, ObjectScores
+from scmn.evaluation.written_files import WrittenFiles
 
 UNITS = (
     "J (region similarity) and F (contour accuracy) are in 0..1, higher is better; recall is the "
@@ -34,57 +34,61 @@ _REGULAR_FILE = 0o100644 << 16
 
 
 def write_results(
-    folder: Path,
+    files: WrittenFiles,
     scores: DatasetScores | None,
     *,
     split: str,
     facts: Mapping[str, str] | None = None,
     records: Sequence[SequenceRecord] = (),
 ) -> tuple[Path, ...]:
-    """Write the result files of an evaluation to ``folder``; return their paths.
+    """Write the result files of an evaluation; return their paths.
 
     ``global_results-<split>.csv`` and ``per-sequence_results-<split>.csv`` have the official
     columns and three decimals. ``results.json`` has every number in full, the ``facts`` of the run
     and the record of each sequence. Without ``scores`` it is the only file, and tables of an
     earlier run are removed.
 
-    Raises InputError if a file cannot be written.
+    Args:
+        files: the result files of the folder that they are written to.
+
+    Raises:
+        InputError: a file cannot be written, or is the user's.
     """
-    tables = _table_paths(folder, split)
+    tables = table_paths(files.root, split)
     if scores is None:
-        _remove(tables)
+        files.remove(tables)
     else:
-        _write_tables(tables, scores)
-    json_path = folder / "results.json"
+        _write_tables(tables, scores, before_rename=files.claim)
+    json_path = files.root / "results.json"
     results = {
         "split": split,
         "facts": dict(facts or {}),
         **({} if scores is None else _scores_json(scores)),
         "runs": {record.name: _record_json(record) for record in records},
     }
-    with atomic_path(json_path) as temporary:
+    with atomic_path(json_path, before_rename=files.claim) as temporary:
         text = json.dumps(results, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     return (json_path,) if scores is None else (*tables, json_path)
 
 
-def _table_paths(folder: Path, split: str) -> tuple[Path, Path]:
+def table_paths(folder: Path, split: str) -> tuple[Path, Path]:
+    """Return the files of the two tables."""
     names = ("global_results", "per-sequence_results")
     return folder / f"{names[0]}-{split}.csv", folder / f"{names[1]}-{split}.csv"
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
-
-
-def _write_tables(paths: tuple[Path, Path], scores: DatasetScores) -> None:
+def _write_tables(
+    paths: tuple[Path, Path], scores: DatasetScores, *, before_rename: BeforeRename
+) -> None:
     global_path, sequence_path = paths
     summary = scores.summary
-    _write_csv(global_path, list(summary), [[_official(value) for value in summary.values()]])
+    _write_csv(
+        global_path,
+        list(summary),
+        [[_official(value) for value in summary.values()]],
+        before_rename=before_rename,
+    )
     _write_csv(
         sequence_path,
         ["Sequence", "J-Mean", "F-Mean"],
@@ -93,6 +97,7 @@ def _write_tables(paths: tuple[Path, Path], scores: DatasetScores) -> None:
             for sequence in scores.sequences
             for of in sequence.objects
         ),
+        before_rename=before_rename,
     )
 
 
@@ -100,9 +105,15 @@ def _official(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _write_csv(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    before_rename: BeforeRename,
+) -> None:
     with (
-        atomic_path(path) as temporary,
+        atomic_path(path, before_rename=before_rename) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
@@ -141,13 +152,18 @@ def _record_json(record: SequenceRecord) -> dict[str, Any]:
 
 
 def write_submission(
-    path: Path, sequences: Sequence[VideoSequence], masks_folder: Path, *, archive: Archive
+    path: Path,
+    sequences: Sequence[VideoSequence],
+    masks_folder: Path,
+    *,
+    archive: Archive,
+    before_rename: BeforeRename | None = None,
 ) -> int:
     """Write the masks that the data set's server expects to a zip; return how many.
 
     It holds the frames that the sequences list as written, whatever else is in the folder. The same
     masks give the same bytes: times and permissions of files are left out, and PNG files, already
-    compressed, are stored uncompressed.
+    compressed, are stored uncompressed. For ``before_rename`` see ``atomic_path``.
 
     Raises InputError if a mask is missing or the file cannot be written.
     """
@@ -160,7 +176,10 @@ def write_submission(
         if sequence.is_written(name)
     }
     require_predictions(members.values())
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+    with (
+        atomic_path(path, before_rename=before_rename) as temporary,
+        zipfile.ZipFile(temporary, "w") as file,
+    ):
         for name, mask in members.items():
             file.writestr(_member(name), mask.read_bytes())
     return len(members)

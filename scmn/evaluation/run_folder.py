@@ -5,26 +5,29 @@
     <output>/run.json                    the settings of the run; other settings are refused
     <output>/masks/<sequence>/<frame>.png
     <output>/overlays, coco, rgba, ...   with --export; see scmn.exports
-    <output>/records/<sequence>.json     written last: the sequence is complete
     <output>/pictures/<sequence>.jpg     for the report
+    <output>/records/<sequence>.jsonl    what it is segmented from, and the files written so far
+    <output>/records/<sequence>.json     written last: the sequence is complete
+    <output>/.results.jsonl              which result files were written, such as tables
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scmn.data.atomic import atomic_path
-from scmn.data.sequences import FrameSource, VideoSequence
-from scmn.data.video import VideoFile
+from scmn.data.atomic import atomic_path, remove_file, remove_left_over
 from scmn.errors import InputError
+from scmn.evaluation.sequence_input import SequenceInput
+from scmn.evaluation.written_files import WrittenFiles
 from scmn.exports import EXPORTS, export_path
 from scmn.inference.memory.settings import current_names
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class SequenceRecord:
 
     name: str
     fingerprint: str
-    """Of the frames and given masks; see ``fingerprint``."""
+    """Of the frames and given masks; see ``SequenceInput``."""
     frames: int
     segmented_frames: int
     """Without those that are neither written nor needed for later ones."""
@@ -59,6 +62,8 @@ class SequenceRecord:
     """Peak of the GPU's allocated memory, or on the CPU of the process's resident memory so far."""
     written: tuple[str, ...]
     """Names of the frames whose masks were written."""
+    exports: tuple[str, ...]
+    """Those of ``scmn.exports.EXPORTS`` that were written."""
 
 
 @dataclass(frozen=True)
@@ -80,78 +85,173 @@ class RunFolder:
     def _record(self, sequence: str) -> Path:
         return self.path / "records" / f"{sequence}.json"
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Use the folder for a run with ``settings``: a new one, or the one that it holds.
+    def files(self, sequence: str) -> WrittenFiles:
+        """Return the list of the files that runs have written for a sequence."""
+        return WrittenFiles(self.path, self.path / "records" / f"{sequence}.jsonl")
+
+    def result_files(self) -> WrittenFiles:
+        """Return the list of the result files that runs have written."""
+        return WrittenFiles(self.path, self.path / ".results.jsonl")
+
+    def check(self, sequences: Mapping[str, Iterable[Path]]) -> None:
+        """Check that a run can write to the folder.
+
+        Args:
+            sequences: name -> files that the sequence is read from.
+
+        Raises:
+            InputError: a folder is a symbolic link, or an input would be replaced by its result.
+        """
+        for folder in self._folders(sequences):
+            if folder.is_symlink():
+                raise InputError(
+                    f"{folder} is a symbolic link, and what it points to would be changed; "
+                    "remove the link or choose another --output"
+                )
+        for sequence, inputs in sequences.items():
+            exports = [self.export(export, sequence) for export in EXPORTS]
+            own = {path.resolve() for path in (self.masks / sequence, *exports)}
+            folders: dict[Path, Path] = {}
+            for path in inputs:
+                folder = folders.setdefault(path.parent, path.parent.resolve())
+                if own & {folder, folder / path.name}:
+                    raise InputError(
+                        f"{path} is where its own result is written; "
+                        "copy it elsewhere or choose another --output"
+                    )
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise InputError if the folder holds a run with other settings, or of unknown origin.
 
         Args:
             settings: everything that the masks depend on, JSON values by name.
-
-        Raises:
-            InputError: the folder holds a run with other settings, or masks of unknown origin.
         """
-        file = self.path / "run.json"
-        if file.is_file():
-            old, new = _current_names(_read_json(file)), _current_names(settings)
-            names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-            if names:
-                changes = ", ".join(f"{n}: {old.get(n)} -> {new.get(n)}" for n in names)
-                raise InputError(
-                    f"{self.path} holds the results of another run ({changes}); "
-                    "choose another --output or remove it"
-                )
+        file = self._settings
+        if not file.is_file():
+            for folder in (self.masks, self.path / "records"):
+                if folder.exists():
+                    raise InputError(
+                        f"{folder} exists without {file}: it was not written by eval.py; "
+                        "choose another --output"
+                    )
             return
-        if self.masks.exists():
+        old, new = _current_names(_read_json(file)), _current_names(settings)
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        if names:
+            changes = ", ".join(f"{n}: {old.get(n)} -> {new.get(n)}" for n in names)
             raise InputError(
-                f"{self.masks} exists without {file}: it was not written by eval.py; "
-                "choose another --output"
+                f"{self.path} holds the results of another run ({changes}); "
+                "choose another --output or remove it"
             )
-        _write_json(file, dict(settings))
+
+    def begin(self, sequences: Iterable[str], settings: Mapping[str, Any] | None) -> None:
+        """Remove the temporary files of killed runs and write down the settings."""
+        for folder in (self.path, *self._folders(sequences)):
+            if folder != self.masks:  # where scores of the masks alone may be written
+                remove_left_over(folder)
+        if settings is not None and not self._settings.is_file():
+            _write_json(self._settings, settings)
+
+    @property
+    def _settings(self) -> Path:
+        return self.path / "run.json"
+
+    def _folders(self, sequences: Iterable[str]) -> list[Path]:
+        """Return the folders of the sequences' files."""
+        folders = [self.masks]
+        for sequence in sequences:
+            files = [self.export(export, sequence) for export in EXPORTS]
+            files += [self.picture(sequence), self._record(sequence)]
+            cutouts = self.export("rgba", sequence)
+            folders += [file.parent for file in files]
+            folders += [self.masks / sequence, cutouts, *cutouts.glob("*")]
+        return list(dict.fromkeys(folders))
 
     def complete(
-        self, sequence: str, *, fingerprint: str, exports: Collection[str]
+        self, sequence: str, current: SequenceInput, *, exports: Collection[str]
     ) -> SequenceRecord | None:
-        """Return the record of a sequence that is complete and up to date, else None.
+        """Return the record of a sequence that is complete, or None if it is to be segmented.
 
         Args:
             sequence: its name.
-            fingerprint: of its frames and masks as they are now.
+            current: its frames and masks as they are now.
             exports: those of ``scmn.exports.EXPORTS`` that belong to it.
+
+        Raises:
+            InputError: there are results of another input, or a file has been changed.
         """
-        if not self._record(sequence).is_file():
+        files = self.files(sequence)
+        difference = current.difference(files.header) if files.header else None
+        if difference is not None:
+            raise InputError(
+                f"'{sequence}' in {self.path} was segmented from {difference}; "
+                "choose another --output"
+            )
+        record = self._read_record(sequence)
+        if record is None or not set(exports) <= set(record.exports):
             return None
-        content = _read_json(self._record(sequence))
-        try:
-            record = SequenceRecord(**{**content, "written": tuple(content["written"])})
-        except (TypeError, KeyError):
-            return None  # written by another version: the sequence is segmented again
-        if record.fingerprint != fingerprint:
-            return None
-        masks = [prediction_path(self.masks, sequence, frame) for frame in record.written]
-        if not all(mask.is_file() for mask in masks):
-            return None
-        if not all(self.export(export, sequence).exists() for export in exports):
+        if record.fingerprint != current.fingerprint:
+            raise InputError(
+                f"the frames or masks of '{sequence}' in {current.frames} have changed since they "
+                f"were segmented into {self.path}; choose another --output"
+            )
+        expected = [prediction_path(self.masks, sequence, frame) for frame in record.written]
+        for export in exports:
+            place = self.export(export, sequence)
+            expected += [path for path in files if place == path or place in path.parents]
+        lost = [path for path in expected if not files.is_intact(path)]
+        if lost:
+            logger.warning("%s is missing or damaged: '%s' is segmented again", lost[0], sequence)
             return None
         return record
 
-    def discard(self, sequence: str) -> None:
-        """Remove an earlier run's files of a sequence, so that old and new masks never mix.
+    def _read_record(self, sequence: str) -> SequenceRecord | None:
+        path = self._record(sequence)
+        if not path.is_file():
+            return None
+        content = _read_json(path)
+        try:
+            names = {name: tuple(content[name]) for name in ("written", "exports")}
+            return SequenceRecord(**{**content, **names})
+        except (TypeError, KeyError):
+            logger.warning("%s is of another version: '%s' is segmented again", path, sequence)
+            return None
 
-        Raises InputError if a file cannot be removed.
+    def require_own(self, sequence: str) -> None:
+        """Raise InputError if one of a sequence's files was not written by a run, or changed since.
+
+        Masks that are not listed are refused even if no frame has their names: they would mix.
         """
-        # The record first: without it whatever remains is ignored.
-        masks = sorted((self.masks / sequence).glob("*.png"))
+        files, record = self.files(sequence), self._record(sequence)
+        if record.exists() and not files.header:
+            raise InputError(
+                f"{record} lists no written files, so it is of an earlier version or not of "
+                "eval.py; choose another --output"
+            )
+        files.require_own(files)
         exports = [self.export(export, sequence) for export in EXPORTS]
-        for path in (self._record(sequence), *exports, *masks):
-            try:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
+        files.require_own(
+            [*(path for path in exports if not path.is_dir()), self.picture(sequence)]
+        )
+        files.require_own(sorted((self.masks / sequence).glob("*.png")))
+        files.require_own(sorted(self.export("rgba", sequence).glob("*/*.png")))
 
-    def finish(self, record: SequenceRecord) -> None:
-        """Mark a sequence as complete."""
+    def start(self, sequence: str, current: SequenceInput) -> WrittenFiles:
+        """Remove what earlier runs have written for a sequence, and begin its list of files.
+
+        Raises:
+            InputError: a file is the user's, and nothing is removed; or a file cannot be removed
+                or written.
+        """
+        self.require_own(sequence)
+        files = self.files(sequence)
+        remove_file(self._record(sequence))  # it must not vouch for what is left of the masks
+        files.restart(current.identity())
+        return files
+
+    def finish(self, record: SequenceRecord, files: WrittenFiles) -> None:
+        """Mark a sequence as complete, once its files are on disk."""
+        files.sync()
         _write_json(self._record(record.name), asdict(record))
 
 
@@ -175,7 +275,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=True) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -193,59 +293,3 @@ def require_predictions(paths: Iterable[Path]) -> None:
             f"predicted mask {missing[0]} does not exist; {len(missing)} of the {len(expected)} "
             "expected masks are missing"
         )
-
-
-def fingerprint(source: FrameSource) -> str:
-    """Return a digest of a sequence's frames, given masks and written frames.
-
-    Frames and videos enter by path, size and modification time, given masks by their content.
-    Where finding the given objects would mean reading all annotations, those enter like frames.
-
-    Raises InputError if a file cannot be read, TypeError if ``source`` is of an unknown kind.
-    """
-    try:
-        content = _content(source)
-    except OSError as error:
-        raise InputError(f"sequence '{source.name}': {error.filename} cannot be read") from error
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _content(source: FrameSource) -> dict[str, Any]:
-    if isinstance(source, VideoFile):
-        masks = [[index, _digest(path)] for index, path in sorted(source.mask_paths.items())]
-        return {"frames": _stamps([source.path]), "masks": masks}
-    if isinstance(source, VideoSequence):
-        return {
-            "frames": _stamps(source.image_paths),
-            "masks": _given_masks(source),
-            "merge": source.merge_objects,
-            "written": [name for name in source.frame_names if source.is_written(name)],
-        }
-    raise TypeError(f"no fingerprint for a {type(source).__name__}")
-
-
-def _given_masks(sequence: VideoSequence) -> list[Any]:
-    given = sequence.given_objects
-    if not isinstance(given, dict):  # found by reading every annotation
-        paths = [path for _, path in sorted(sequence.annotation_paths.items())]
-        return [sorted(sequence.annotation_paths), _stamps(paths)]
-    return [
-        [index, _digest(sequence.annotation_paths[index]), objects]
-        for index, objects in sorted(given.items())
-    ]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _stamps(paths: Iterable[Path]) -> list[Any]:
-    """Return path, size and modification time of files; each folder is resolved once."""
-    folders: dict[Path, str] = {}
-    stamps = []
-    for path in paths:
-        if path.parent not in folders:
-            folders[path.parent] = str(path.parent.resolve())
-        status = path.stat()
-        stamps.append([folders[path.parent], path.name, status.st_size, status.st_mtime_ns])
-    return stamps

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,8 +24,10 @@ from scmn.data.sequences import Frame, FrameSource, VideoSequence
 from scmn.data.video import VideoFile
 from scmn.errors import InputError
 from scmn.evaluation.pipelining import WriteBehind, read_ahead, write_behind
-from scmn.evaluation.run_folder import RunFolder, SequenceRecord, fingerprint, prediction_path
+from scmn.evaluation.run_folder import RunFolder, SequenceRecord, prediction_path
+from scmn.evaluation.sequence_input import SequenceInput
 from scmn.evaluation.warm_up import WarmUp
+from scmn.evaluation.written_files import WrittenFiles
 from scmn.exports import FRAME_RATE, SequenceExports
 from scmn.inference.base import Direction, Segmenter
 from scmn.inference.frames import upload_frame
@@ -59,13 +63,15 @@ class SequenceRun:
     def run(self) -> SequenceRecord:
         """Segment the sequence and write its files.
 
+        Files of earlier runs are removed when the first one is written: whatever is wrong with the
+        given masks has been found by then.
+
         Raises:
-            InputError: a frame or mask is wrong, a file cannot be written, or the device runs out
-                of memory.
+            InputError: a frame or mask is wrong, a file cannot be written or is the user's, or the
+                device runs out of memory.
         """
         source, device = self.source, self.segmenter.device
-        current = fingerprint(source)
-        self.folder.discard(source.name)
+        self._input = SequenceInput.of(source)
         self.segmenter.reset()
         _reset_peak_memory(device)
         pictures = _Pictures(len(source) if self.pictures else 0)
@@ -85,12 +91,12 @@ class SequenceRun:
                     exports.write(name, frame.image, prediction.labels, frame.time)
                     pictures.offer(frame, prediction)
                 self.on_frame()
-        pictures.write(self.folder, source.name)
+        pictures.write(self.folder.picture(source.name), self._files)
         height, width = (0, 0) if last is None else last.geometry.frame_size
         network = (0, 0) if last is None else last.geometry.network_size
         record = SequenceRecord(
             name=source.name,
-            fingerprint=current,
+            fingerprint=self._input.fingerprint,
             frames=frames,
             segmented_frames=self._segmented,
             timed_frames=self._timed,
@@ -106,9 +112,15 @@ class SequenceRun:
             total_seconds=self._total_seconds,
             peak_memory_bytes=peak_memory_bytes(device),
             written=tuple(self._written),
+            exports=tuple(self.exports),
         )
-        self.folder.finish(record)
+        self.folder.finish(record, self._files)
         return record
+
+    @cached_property
+    def _files(self) -> WrittenFiles:
+        """What the run has written; earlier files go when this is first asked for."""
+        return self.folder.start(self.source.name, self._input)
 
     def _predictions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction | None]]:
         """Read, segment and write each frame; the caller's work between frames is not timed.
@@ -165,7 +177,7 @@ class SequenceRun:
     def _write(self, files: WriteBehind, frame: Frame, labels: np.ndarray) -> None:
         if self.source.is_written(frame.name):
             path = prediction_path(self.folder.masks, self.source.name, frame.name)
-            files.submit(write_label_map, path, labels)
+            files.submit(write_label_map, path, labels, before_rename=self._files.claim)
             self._written.append(frame.name)
 
     def _uploaded_frames(self) -> Iterator[tuple[Frame, torch.Tensor]]:
@@ -206,6 +218,7 @@ class SequenceRun:
             self.exports,
             frame_rate=FRAME_RATE if video is None else video.frame_rate,
             duration=None if video is None else video.duration,
+            before_rename=lambda temporary, path: self._files.claim(temporary, path),
         )
 
     def _file_name(self, frame: Frame) -> str:
@@ -233,10 +246,10 @@ class _Pictures:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         self._images.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
-    def write(self, folder: RunFolder, sequence: str) -> None:
+    def write(self, path: Path, files: WrittenFiles) -> None:
         if self._images:
             sheet = contact_sheet(self._images, columns=len(self._images))
-            with atomic_path(folder.picture(sequence)) as temporary:
+            with atomic_path(path, before_rename=files.claim) as temporary:
                 # OpenCV ends the process at a name that is not UTF-8.
                 Image.fromarray(sheet).save(temporary, "JPEG", quality=PICTURE_QUALITY)
 

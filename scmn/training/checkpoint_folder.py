@@ -8,7 +8,6 @@ to a complete file, either the new or the previous one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -17,20 +16,13 @@ from typing import Any
 
 import torch
 
-from scmn.data.atomic import temporary_beside
+from scmn.data.atomic import remove_left_over, sync_file, sync_folder, temporary_beside
 from scmn.errors import InputError
 from scmn.training.checkpoint import Checkpoint, checkpoint_content, read_checkpoint
 
 LAST = "last.pt"
 BEST = "best.pt"
-CANNOT_SYNC_FOLDERS = {
-    errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF,
-    errno.EACCES, errno.EPERM, errno.EISDIR,
-}  # fmt: skip
-"""What network and FUSE file systems (and Windows, on opening) answer to syncing a folder."""
-
 _NUMBERED = re.compile(r"iteration-(\d+)\.pt")
-_LEFT_OVER = re.compile(r"\.(?:last|best|iteration-\d+)\.[0-9a-f]{12}\.pt")
 
 
 class CheckpointFolder:
@@ -62,8 +54,8 @@ class CheckpointFolder:
         return self.folder / BEST
 
     def prepare(self) -> None:
-        """Create the folder and check that it is writable before the first step; remove incomplete
-        files of a killed process.
+        """Create the folder and check that it is writable before the first step; remove temporary
+        files of killed processes.
 
         Raises:
             InputError: the folder cannot be written.
@@ -72,9 +64,7 @@ class CheckpointFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = temporary_beside(self.last)
             probe.touch()
-            for file in self.folder.iterdir():
-                if _LEFT_OVER.fullmatch(file.name):
-                    file.unlink()
+            remove_left_over(self.folder)  # the probe as well
         except OSError as error:
             raise InputError(
                 f"cannot write checkpoints to {self.folder}: {_reason(error)}"
@@ -102,7 +92,7 @@ class CheckpointFolder:
             _write_to_disk(content, temporary)
             for name in names:
                 _give_name(temporary, self.folder / name)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
             self._remove_old(newest=checkpoint.iteration)
         except (OSError, RuntimeError) as error:
             raise InputError(
@@ -180,25 +170,11 @@ def _give_name(source: Path, target: Path) -> None:
         except OSError:
             # No hard links on this file system; after any other error the copy fails as well.
             shutil.copyfile(source, step)
-            with step.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(step)
         step.replace(target)
     finally:
         with contextlib.suppress(OSError):
             step.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the folder's names to disk, where the file system can: the files are there already."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno not in CANNOT_SYNC_FOLDERS:
-            raise
 
 
 def _reason(error: BaseException) -> str:

@@ -10,8 +10,13 @@ import pytest
 
 from scmn.errors import InputError
 from scmn.evaluation.results import write_results
-from scmn.evaluation.run_folder import SequenceRecord
+from scmn.evaluation.run_folder import RunFolder, SequenceRecord
 from scmn.evaluation.scores import DatasetScores, ObjectScores, SequenceScores
+from scmn.evaluation.written_files import WrittenFiles
+
+
+def files_of(folder: Path) -> WrittenFiles:
+    return RunFolder(folder).result_files()
 
 
 def object_scores(object_id: int, j: list[float], f: list[float]) -> ObjectScores:
@@ -34,7 +39,7 @@ def scores() -> DatasetScores:
 
 
 def test_write_results_writes_official_csv_files(scores: DatasetScores, tmp_path: Path) -> None:
-    write_results(tmp_path, scores, split="val")
+    write_results(files_of(tmp_path), scores, split="val")
     # Computed by hand; the quarters of 4 frames are frames (0, 1), ..., (2, 3).
     assert (tmp_path / "per-sequence_results-val.csv").read_text(encoding="utf-8") == (
         "Sequence,J-Mean,F-Mean\n"
@@ -49,7 +54,7 @@ def test_write_results_writes_official_csv_files(scores: DatasetScores, tmp_path
 
 
 def test_write_results_keeps_full_precision_in_json(scores: DatasetScores, tmp_path: Path) -> None:
-    *_, path = write_results(tmp_path, scores, split="val", facts={"device": "cpu"})
+    *_, path = write_results(files_of(tmp_path), scores, split="val", facts={"device": "cpu"})
     results = json.loads(path.read_text(encoding="utf-8"))
     assert results["protocol"] == "davis"
     assert results["split"] == "val"
@@ -65,7 +70,9 @@ def test_write_results_keeps_full_precision_in_json(scores: DatasetScores, tmp_p
     assert second["F_per_frame"] == [1.0, 1.0, 1.0, 0.0]
 
 
-def test_write_results_without_scores(tmp_path: Path) -> None:
+def test_write_results_without_scores_removes_earlier_tables(
+    scores: DatasetScores, tmp_path: Path
+) -> None:
     record = SequenceRecord(
         "clip",
         fingerprint="0",
@@ -84,10 +91,11 @@ def test_write_results_without_scores(tmp_path: Path) -> None:
         total_seconds=0.75,
         peak_memory_bytes=1024,
         written=("00000",),
+        exports=(),
     )
-    (tmp_path / "global_results-test-dev.csv").write_text("old", encoding="utf-8")
-    (path,) = write_results(tmp_path, None, split="test-dev", records=[record])
-    assert sorted(tmp_path.iterdir()) == [path]
+    *tables, _ = write_results(files_of(tmp_path), scores, split="test-dev")
+    (path,) = write_results(files_of(tmp_path), None, split="test-dev", records=[record])
+    assert not any(table.exists() for table in tables)
     results = json.loads(path.read_text(encoding="utf-8"))
     assert "summary" not in results
     assert results["runs"]["clip"]["network_seconds"] == 0.5
@@ -95,15 +103,23 @@ def test_write_results_without_scores(tmp_path: Path) -> None:
     assert results["runs"]["clip"]["device"] == "cpu, 1 threads"
 
 
-def test_write_results_replaces_old_files(scores: DatasetScores, tmp_path: Path) -> None:
-    for name in ("global_results-val.csv", "per-sequence_results-val.csv", "results.json"):
-        (tmp_path / name).write_text("old", encoding="utf-8")
-    paths = write_results(tmp_path, scores, split="val")
-    assert all("old" not in path.read_text(encoding="utf-8") for path in paths)
-    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
+def test_write_results_replaces_its_own_files(scores: DatasetScores, tmp_path: Path) -> None:
+    before = write_results(files_of(tmp_path), scores, split="val", facts={"device": "old"})
+    paths = write_results(files_of(tmp_path), scores, split="val", facts={"device": "new"})
+    assert paths == before
+    assert '"new"' in paths[-1].read_text(encoding="utf-8")
+    visible = [path for path in tmp_path.iterdir() if path.name != ".results.jsonl"]
+    assert sorted(visible) == sorted(paths)  # no temporary file is left
+
+
+def test_write_results_refuses_files_of_the_user(scores: DatasetScores, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("the user's", encoding="utf-8")
+    with pytest.raises(InputError, match=r"results\.json was not written by an evaluation"):
+        write_results(files_of(tmp_path), scores, split="val")
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == "the user's"
 
 
 def test_write_results_refuses_a_file_as_folder(scores: DatasetScores, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="cannot write"):
-        write_results(tmp_path / "file", scores, split="val")
+        write_results(files_of(tmp_path / "file"), scores, split="val")

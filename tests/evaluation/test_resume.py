@@ -1,20 +1,22 @@
-"""An evaluation into a folder that holds an earlier one: what is kept, made again, or refused."""
+"""An evaluation into a folder that holds an earlier one: what is kept and what is made again."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from scmn import InputError
-from scmn.data.masks import read_label_map, write_label_map
-from scmn.data.synthetic import SyntheticSettings, write_davis
-from scmn.data.video import VideoWriter
-from scmn.evaluation.evaluate import video_task
-from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
+from scmn.data.masks import write_label_map
+from tests.evaluation.runs import FRAMES, masks_of, run, same
+
+
+def sequences_of(davis: Path) -> list[str]:
+    return sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
 
 
 def test_evaluate_skips_complete_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
@@ -34,31 +36,43 @@ def test_evaluate_resumes_an_interrupted_run(
     run(davis, weights, tmp_path / "whole")
     written = 0
 
-    def write(path: Path, labels: np.ndarray) -> None:
+    def write(path: Path, labels: np.ndarray, **options: Any) -> None:
         nonlocal written
         written += 1
         if written == FRAMES + 3:
             raise KeyboardInterrupt
-        write_label_map(path, labels)
+        write_label_map(path, labels, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("scmn.evaluation.sequence_run.write_label_map", write)
         with pytest.raises(KeyboardInterrupt):
             run(davis, weights, tmp_path / "parts")
-    done = sorted((tmp_path / "parts" / "records").iterdir())
+    done = sorted((tmp_path / "parts" / "records").glob("*.json"))
     assert len(done) == 1
-    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "parts/masks" / done[0].stem).iterdir()}
+    left_over = tmp_path / "parts" / "masks" / done[0].stem / ".00003.0123456789ab.png"
+    left_over.touch()
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "parts/masks" / done[0].stem).glob("0*")}
     run(davis, weights, tmp_path / "parts")
+    assert not left_over.exists()
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert same(masks_of(tmp_path / "parts"), masks_of(tmp_path / "whole"))
 
 
-def test_evaluate_replaces_a_missing_mask(davis: Path, weights: Path, tmp_path: Path) -> None:
-    run(davis, weights, tmp_path)
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
+def test_evaluate_replaces_a_lost_or_damaged_mask(
+    damage: str, davis: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = sequences_of(davis)[0]
+    run(davis, weights, tmp_path, sequences=[name])
     before = masks_of(tmp_path)
-    (tmp_path / next(iter(before))).unlink()
-    run(davis, weights, tmp_path)
+    path = tmp_path / "masks" / name / "00003.png"
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[:-20] if damage == "cut" else b"")
+    run(davis, weights, tmp_path, sequences=[name])
     assert same(masks_of(tmp_path), before)
+    assert f"{path} is missing or damaged: '{name}' is segmented again" in caplog.text
 
 
 def test_evaluate_refuses_other_settings(davis: Path, weights: Path, tmp_path: Path) -> None:
@@ -77,30 +91,6 @@ def test_evaluate_resumes_a_run_with_the_old_name_of_a_setting(
     settings.write_text(settings.read_text().replace("keep_annotated", "keep_first"))
     assert '"keep_first": true' in settings.read_text()
     assert run(davis, weights, tmp_path).records == first.records
-
-
-def test_evaluate_segments_again_after_a_changed_mask(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(davis, tmp_path / "data")
-    changed, kept = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())
-    run(tmp_path / "data", weights, tmp_path / "out", exports=["overlay"])
-    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/masks" / kept).iterdir()}
-    mask = tmp_path / "data/Annotations/480p" / changed / "00000.png"
-    labels = np.zeros(SIZE, dtype=np.uint8)
-    labels[8:40, 8:40] = 1
-    write_label_map(mask, labels)
-    stray = tmp_path / "out/masks" / changed / "99999.png"
-    shutil.copy(mask, stray)
-    again = run(tmp_path / "data", weights, tmp_path / "out", exports=["overlay"])
-    assert np.array_equal(read_label_map(tmp_path / "out/masks" / changed / "00000.png"), labels)
-    assert not stray.exists()  # nothing of the old run mixes with the new
-    assert {p: p.stat().st_mtime_ns for p in times} == times
-    fresh = run(tmp_path / "data", weights, tmp_path / "fresh")
-    assert again.scores is not None
-    assert fresh.scores is not None
-    assert again.scores.summary == fresh.scores.summary
-    assert same(masks_of(tmp_path / "out"), masks_of(tmp_path / "fresh"))
 
 
 def test_evaluate_adds_an_export_to_a_complete_run(
@@ -123,55 +113,35 @@ def test_evaluate_adds_an_export_to_a_complete_run(
     assert again[1] == first.records[1]
 
 
-def test_evaluate_segments_again_after_an_interrupted_change(
+def test_evaluate_segments_again_after_an_interrupted_rerun(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old record must not vouch for masks that were partly overwritten."""
-    shutil.copytree(davis, tmp_path / "data")
-    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
-    run(tmp_path / "data", weights, tmp_path / "out")
-    before = masks_of(tmp_path / "out")
-    mask = tmp_path / "data/Annotations/480p" / name / "00000.png"
-    original = mask.read_bytes()
-    write_label_map(mask, np.eye(*SIZE, dtype=np.uint8))
+    """The old record must not vouch for masks that were partly removed."""
+    name = sequences_of(davis)[0]
+    run(davis, weights, tmp_path, sequences=[name])
+    before = masks_of(tmp_path)
+    (tmp_path / "masks" / name / "00005.png").unlink()
     with monkeypatch.context() as patch:
         patch.setattr("scmn.evaluation.sequence_run.overlay", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            run(tmp_path / "data", weights, tmp_path / "out")
-    mask.write_bytes(original)
-    run(tmp_path / "data", weights, tmp_path / "out")
-    assert same(masks_of(tmp_path / "out"), before)
+            run(davis, weights, tmp_path, sequences=[name])
+    assert len(masks_of(tmp_path)) < len(before)
+    run(davis, weights, tmp_path, sequences=[name])
+    assert same(masks_of(tmp_path), before)
 
 
-def test_evaluate_segments_again_from_another_root(
+def test_evaluate_resumes_after_a_damaged_frame_is_repaired(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
-    settings = SyntheticSettings(size=SIZE, frames=FRAMES)
-    write_davis(tmp_path / "data", sequences=2, settings=settings, seed=7)
-    run(davis, weights, tmp_path / "out")
+    shutil.copytree(davis, tmp_path / "data")
+    frame = tmp_path / "data/JPEGImages/480p" / sequences_of(davis)[0] / "00004.jpg"
+    content = frame.read_bytes()
+    frame.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"00004\.jpg cannot be read"):
+        run(tmp_path / "data", weights, tmp_path / "out")
+    frame.write_bytes(content)
     run(tmp_path / "data", weights, tmp_path / "out")
-    run(tmp_path / "data", weights, tmp_path / "fresh")
-    fresh = masks_of(tmp_path / "fresh")
-    assert same({name: masks_of(tmp_path / "out")[name] for name in fresh}, fresh)
-
-
-def test_evaluate_segments_another_video_of_the_same_name(weights: Path, tmp_path: Path) -> None:
-    labels = np.zeros(SIZE, dtype=np.uint8)
-    labels[10:40, 10:40] = 1
-    write_label_map(tmp_path / "first.png", labels)
-    for folder, length in (("a", 5), ("b", 3)):
-        (tmp_path / folder).mkdir()
-        with VideoWriter(tmp_path / folder / "clip.mp4", frame_rate=10) as writer:
-            for t in range(length):
-                writer.write(np.full((*SIZE, 3), 20 * t + length, dtype=np.uint8))
-    results = []
-    for folder in ("a", "b", "b"):
-        task = video_task(tmp_path / folder / "clip.mp4", [tmp_path / "first.png"])
-        result = run_task(task, weights, tmp_path / "out")
-        results.append(result.records[0])
-        assert len(masks_of(tmp_path / "out")) == result.records[0].frames
-    assert [record.frames for record in results] == [5, 3, 3]
-    assert results[1] == results[2]  # the second time it was complete
+    assert len(masks_of(tmp_path / "out")) == 2 * FRAMES
 
 
 def test_evaluate_refuses_results_of_another_version(

@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from scmn.data.atomic import atomic_path
+from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.images import read_image
 from scmn.evaluation.report.plots import frame_plot
 from scmn.evaluation.scores import DatasetScores
@@ -64,11 +64,13 @@ def write_report(
     facts: Mapping[str, str],
     scores: DatasetScores | None,
     pictures: Sequence[Picture] = (),
+    before_rename: BeforeRename | None = None,
 ) -> None:
     """Write the page to ``path``.
 
     ``facts`` are shown as given: device, precision, speed with its definition, peak memory.
-    Without ``scores`` (the ground truth is not public) the page has facts and pictures only.
+    Without ``scores`` (the ground truth is not public) the page has facts and pictures only. For
+    ``before_rename`` see ``atomic_path``.
 
     Raises InputError if a picture cannot be read or the page cannot be written.
     """
@@ -89,7 +91,7 @@ def write_report(
         columns=_COLUMNS,
         plots=[frame_plot(sequence) for sequence in scored],
     )
-    with atomic_path(path) as temporary:
+    with atomic_path(path, before_rename=before_rename) as temporary:
         # Names of files need not be text.
         temporary.write_text(page + "\n", encoding="utf-8", errors="backslashreplace")
 
