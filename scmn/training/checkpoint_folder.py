@@ -104,21 +104,36 @@ class CheckpointFolder:
                 temporary.unlink(missing_ok=True)
         return self.last
 
-    def load_last(self) -> Checkpoint | None:
-        """Read ``last.pt``; None if the folder holds no checkpoint.
+    def load(self, resume: Path | None = None) -> Checkpoint | None:
+        """Read the checkpoint ``resume``, or ``last.pt``; None if there is nothing to resume.
 
         Raises:
-            InputError: it is damaged, or missing although others exist. The newest good checkpoint
-                is named but not used: the user decides whether to go back to it.
+            InputError: it is damaged; or ``last.pt`` is missing although other checkpoints exist,
+                the newest good one of which is named but not used: the user decides whether to go
+                back to it; or ``resume`` is from elsewhere, and the folder's own checkpoints would
+                be replaced.
         """
+        if resume is not None:
+            elsewhere = resume.resolve().parent != self.folder.resolve()
+            if elsewhere and not self.is_empty:
+                raise InputError(
+                    f"{self.folder} holds checkpoints already, which {resume} would replace; leave "
+                    "out --resume to resume from them, or choose another --output"
+                )
+            return read_checkpoint(resume)
+        if self.is_empty:
+            return None
         if not self.last.is_file():
-            if not self._numbered() and not self.best.is_file():
-                return None
             raise InputError(f"{self.last} is missing; {self._advice()}")
         try:
             return read_checkpoint(self.last)
         except InputError as error:
             raise InputError(f"{error}; {self._advice()}") from error
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the folder has no checkpoint."""
+        return not (self.last.is_file() or self.best.is_file() or self._numbered())
 
     def newest_good(self) -> Path | None:
         """Return the readable checkpoint with the highest number, or else ``best.pt``."""

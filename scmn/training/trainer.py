@@ -24,7 +24,6 @@ from scmn.training.averaging import WeightAverage
 from scmn.training.checkpoint import (
     Checkpoint,
     random_state,
-    read_checkpoint,
     restore_random_state,
     seed_everything,
 )
@@ -139,9 +138,7 @@ class Trainer:
         resolve_precision(self.processes.device, self.settings.precision)
         names = self._chosen_stages(stage)
         self.processes.on_first(self.folder.prepare)
-        checkpoint = self.processes.on_first(
-            lambda: self.folder.load_last() if resume is None else read_checkpoint(resume)
-        )
+        checkpoint = self.processes.on_first(lambda: self._load(resume))
         seed_everything(self.settings.seed)
         model = self.config.model
         fresh = checkpoint is None
@@ -340,7 +337,24 @@ class Trainer:
         self.settings.stage(stage)  # reports an unknown one
         return [stage]
 
+    def _load(self, resume: Path | None) -> Checkpoint | None:
+        """Read the checkpoint to resume from; InputError if the run would replace other files."""
+        checkpoint = self.folder.load(resume)
+        path = self._config_path
+        # A run that was killed before its first checkpoint has left its own.
+        own = not path.exists() or path.read_bytes().endswith(config_to_yaml(self.config).encode())
+        if self.folder.is_empty and not own:
+            raise InputError(
+                f"{path} is not of this run, which would replace it; "
+                "move it away or choose another --output"
+            )
+        return checkpoint
+
+    @property
+    def _config_path(self) -> Path:
+        return self.output / "config.yaml"
+
     def _save_config(self) -> None:
-        with atomic_path(self.output / "config.yaml") as temporary:
+        with atomic_path(self._config_path) as temporary:
             changed = "".join(f"# changed {change}\n" for change in self.history)
             temporary.write_text(changed + config_to_yaml(self.config), encoding="utf-8")

@@ -39,7 +39,7 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_short, empty])
-def test_load_last_reports_damage_and_the_newest_good_checkpoint(
+def test_load_reports_damage_and_the_newest_good_checkpoint(
     folder: CheckpointFolder, damage: Callable[[Path], None]
 ) -> None:
     for iteration in (1, 2):
@@ -47,15 +47,30 @@ def test_load_last_reports_damage_and_the_newest_good_checkpoint(
     damage(folder.last)  # iteration-00000002.pt is the same file
     good = folder.folder / "iteration-00000001.pt"
     with pytest.raises(InputError, match="is damaged") as caught:
-        folder.load_last()
+        folder.load()
     assert f"the newest good checkpoint is {good}" in str(caught.value)
     assert "\n" not in str(caught.value)
     good.unlink()
     with pytest.raises(InputError, match="there is no good checkpoint"):
-        folder.load_last()
+        folder.load()
     folder.last.unlink()
     with pytest.raises(InputError, match=r"last\.pt is missing"):
-        folder.load_last()
+        folder.load()
+
+
+def test_load_resumes_from_elsewhere_only_into_an_empty_folder(tmp_path: Path) -> None:
+    other = CheckpointFolder(tmp_path / "other").save(checkpoint(7))
+    folder = CheckpointFolder(tmp_path / "run")
+    loaded = folder.load(other)
+    assert loaded is not None
+    assert loaded.iteration == 7
+    folder.save(checkpoint(1))
+    folder.save(checkpoint(2))
+    with pytest.raises(InputError, match=r"run holds checkpoints already, which .*last\.pt would"):
+        folder.load(other)
+    own = folder.load(folder.folder / "iteration-00000001.pt")
+    assert own is not None
+    assert own.iteration == 1
 
 
 def test_read_checkpoint_refuses_other_files(tmp_path: Path) -> None:
@@ -104,7 +119,7 @@ def test_save_interrupted_anywhere_leaves_only_complete_files(
         else:
             with pytest.raises(Killed):
                 folder.save(checkpoint(2), best=True)
-    last = folder.load_last()
+    last = folder.load()
     assert last is not None
     for path in folder.folder.iterdir():
         loaded = read_checkpoint(path)
@@ -153,7 +168,7 @@ def test_save_killed_while_writing_keeps_the_old_checkpoint(folder: CheckpointFo
         timeout=120,
     )
     assert result.returncode == -signal.SIGKILL
-    last = folder.load_last()
+    last = folder.load()
     assert last is not None
     assert last.iteration == 1
     assert any(name.startswith(".last.") for name in names(folder))

@@ -50,17 +50,17 @@ def test_checkpoint_round_trips(folder: CheckpointFolder) -> None:
 
 
 def test_checkpoint_folder_keeps_the_newest_and_the_best(folder: CheckpointFolder) -> None:
-    assert folder.load_last() is None
+    assert folder.load() is None
     for iteration in (10, 20, 30, 40):
         folder.save(checkpoint(iteration), best=iteration == 20)
     assert names(folder) == ["best.pt", "iteration-00000030.pt", "iteration-00000040.pt", "last.pt"]
     assert read_checkpoint(folder.best).iteration == 20
-    last = folder.load_last()
+    last = folder.load()
     assert last is not None
     assert last.iteration == 40
     folder.save(checkpoint(35))  # resumed from an earlier point
     assert names(folder)[1:3] == ["iteration-00000035.pt", "iteration-00000040.pt"]
-    last = folder.load_last()
+    last = folder.load()
     assert last is not None
     assert last.iteration == 35
 
@@ -123,7 +123,7 @@ def test_checkpoint_resumes_bit_for_bit(folder: CheckpointFolder) -> None:
     expected = draws()
 
     again, optimizer, other_average = start(seed=2)
-    saved = folder.load_last()
+    saved = folder.load()
     assert saved is not None
     assert saved.average is not None
     again.load_state_dict(saved.model)

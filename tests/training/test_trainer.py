@@ -315,6 +315,28 @@ def test_train_starts_a_stage_from_the_weights_of_another_run(davis: Path, tmp_p
         train(settings, tmp_path / "third", stage="main", resume=start)
 
 
+def test_train_refuses_to_replace_a_configuration_of_the_user(davis: Path, tmp_path: Path) -> None:
+    settings = config(tmp_path, davis)
+    path = tmp_path / "run/config.yaml"
+    path.parent.mkdir()
+    path.write_text("the user's")
+    with pytest.raises(InputError, match=r"run/config\.yaml is not of this run"):
+        train(settings, tmp_path / "run")
+    assert path.read_text() == "the user's"
+    assert sorted(file.name for file in path.parent.iterdir()) == [".lock", "config.yaml"]
+
+
+def test_train_resumes_a_run_that_was_killed_before_its_first_checkpoint(
+    davis: Path, tmp_path: Path
+) -> None:
+    settings = config(tmp_path, davis)
+    killed_after(1, settings, tmp_path / "run")
+    left_over = tmp_path / "run/.config.0123456789ab.yaml"
+    left_over.touch()
+    assert train(settings, tmp_path / "run", stage="pretrain").finished
+    assert not left_over.exists()
+
+
 def validation(davis: Path) -> list[str]:
     return [
         "training.validation.every=2",
