@@ -19,7 +19,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOGIN = "/login"
 WRONG_PASSWORD_SECONDS = 1.0
-"""How long an answer to a wrong password takes."""
+"""How long a wrong password takes; the next one waits for it."""
 _COOKIE = "scmn_demo"
 _SMALL_BODY = 4096
 _FORM = """<!doctype html><meta name="viewport" content="width=device-width"><title>scmn</title>
@@ -56,6 +56,7 @@ class AccessControl:
         self._password = password
         self._body_bytes = body_bytes
         self._token = secrets.token_urlsafe(32)
+        self._guess = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -92,22 +93,18 @@ class AccessControl:
             await _respond(send, 303, "", location=scope.get("root_path", "") + LOGIN)
         elif scope["method"] != "POST":
             await _respond(send, 200, _FORM.format(message="Password"))
-        elif await self._is_right(receive):
+        elif await self._is_right(await _read_password(receive)):
             cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
             await _respond(send, 303, "", location="/", set_cookie=cookie)
         else:
-            await asyncio.sleep(WRONG_PASSWORD_SECONDS)
             await _respond(send, 403, _FORM.format(message="Wrong password"))
 
-    async def _is_right(self, receive: Receive) -> bool:
-        body = b""
-        more = True
-        while more and len(body) <= _SMALL_BODY:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        given = parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
-        return hmac.compare_digest(given.encode(), (self._password or "").encode())
+    async def _is_right(self, given: str) -> bool:
+        async with self._guess:  # many guesses at once take no less time
+            right = hmac.compare_digest(given.encode(), (self._password or "").encode())
+            if not right:
+                await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+        return right
 
     async def _limited(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
@@ -133,6 +130,16 @@ class AccessControl:
             await self._app(scope, counted, send)
         except TooLarge:
             await _refuse(scope, send, 413, "too large")
+
+
+async def _read_password(receive: Receive) -> str:
+    body = b""
+    more = True
+    while more and len(body) <= _SMALL_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
 
 
 async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:

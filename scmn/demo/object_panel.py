@@ -52,15 +52,16 @@ class ObjectPanel:
         with ui.row(wrap=False).classes("w-full items-center gap-1"):
             icon = "radio_button_checked" if chosen else "radio_button_unchecked"
             choose = ui.button(icon=icon, on_click=lambda: self._select(object_id))
-            choose.props(f'flat dense round aria-label="draw {drawn.name}"')
+            _label(choose.props("flat dense round"), f"draw {drawn.name}")
             with ui.button(icon="palette", color=drawn.hexadecimal) as colour:
-                colour.props(f'dense unelevated aria-label="colour of {drawn.name}"')
+                _label(colour.props("dense unelevated"), f"colour of {drawn.name}")
                 picker = ui.color_picker(on_pick=lambda e: self._change(object_id, colour=e.color))
                 picker.q_color.props("default-view=palette no-header no-footer")
-            name = ui.input(value=drawn.name).props(f'dense aria-label="name of {drawn.name}"')
+            name = ui.input(value=drawn.name).props("dense")
+            _label(name, f"name of {drawn.name}")
             name.classes("grow").on("change", lambda: self._change(object_id, name=name.value))
             remove = ui.button(icon="delete", on_click=lambda: self._remove(object_id))
-            remove.props(f'flat dense round aria-label="remove {drawn.name}"')
+            _label(remove.props("flat dense round"), f"remove {drawn.name}")
 
     def _select(self, object_id: int) -> None:
         self.selected = object_id
@@ -81,3 +82,8 @@ class ObjectPanel:
         with told():
             self._page.project.remove_object(object_id)
             self._page.refresh()
+
+
+def _label(element: ui.element, text: str) -> None:
+    """Name an element for screen readers; the text may hold anything, unlike in ``props()``."""
+    element.props["aria-label"] = text

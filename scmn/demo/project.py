@@ -77,6 +77,9 @@ class Project:
         limits: on the number of objects.
         objects: by id.
         masks: by frame; a frame without an entry has no mask.
+
+    A change replaces these two mappings, which are never changed themselves: so a snapshot is a
+    reference, and the page can read them while a run goes on.
     """
 
     def __init__(self, footage: Footage, limits: Limits) -> None:
@@ -133,14 +136,7 @@ class Project:
         """Remove an object and its masks on all frames."""
         self.remember()
         self.objects = {i: kept for i, kept in self.objects.items() if i != object_id}
-        for index, masks in list(self.masks.items()):
-            given = masks.given - {object_id}
-            if object_id in masks.areas:
-                labels = masks.labels
-                labels[labels == object_id] = 0
-                self.masks[index] = FrameMasks.of(labels, given=given, confidence=masks.confidence)
-            elif given != masks.given:
-                self.masks[index] = replace(masks, given=given)
+        self.masks = {i: _without(masks, object_id) for i, masks in self.masks.items()}
 
     def draw(self, index: int, object_id: int, marked: np.ndarray, *, erase: bool = False) -> None:
         """Add what is marked, bool (H, W), to an object's mask, or erase it from that object."""
@@ -178,22 +174,20 @@ class Project:
         masks = self.masks.get(index)
         if masks is None or not masks.areas:
             raise InputError(f"frame {index} has no mask: draw one there first")
-        self.masks[index] = replace(masks, given=masks.given | set(masks.areas))
+        self._put(index, replace(masks, given=masks.given | set(masks.areas)))
 
     def clear(self, index: int) -> None:
         """Remove all masks of a frame."""
         if index in self.masks:
             self.remember()
-            del self.masks[index]
+            self.masks = {i: kept for i, kept in self.masks.items() if i != index}
 
     def set_prediction(
         self, index: int, labels: np.ndarray, confidence: Mapping[int, float]
     ) -> None:
         """Record what a network predicts on a frame; what the user gave there stays given."""
-        before = self.masks.get(index)
-        self.masks[index] = FrameMasks.of(
-            labels, given=before.given if before else (), confidence=confidence
-        )
+        given = self.masks[index].given if index in self.masks else ()
+        self._put(index, FrameMasks.of(labels, given=given, confidence=confidence))
 
     @property
     def given_frames(self) -> list[int]:
@@ -202,12 +196,8 @@ class Project:
 
     def remember(self) -> None:
         """Make the present state one to which ``undo`` returns."""
-        self._history.append(_Snapshot(dict(self.objects), dict(self.masks)))
+        self._history.append(_Snapshot(self.objects, self.masks))
         del self._history[:-HISTORY]
-
-    @property
-    def can_undo(self) -> bool:
-        return bool(self._history)
 
     def undo(self) -> None:
         """Return to the state before the last change, if there is one."""
@@ -217,11 +207,24 @@ class Project:
 
     def _set_by_user(self, index: int, labels: np.ndarray, touched: Collection[int]) -> None:
         self.remember()
-        before = self.masks.get(index)
-        # Whoever corrects a frame has seen, and so confirmed, its other masks.
-        given = {*(before.given if before else ()), *object_ids(labels), *touched}
-        self.masks[index] = FrameMasks.of(labels, given=given, confidence={})
+        given = {*object_ids(labels), *touched}
+        if index in self.masks:
+            # Whoever corrects a frame has seen, and so confirmed, its other masks.
+            given |= {*self.masks[index].given, *self.masks[index].areas}
+        self._put(index, FrameMasks.of(labels, given=given, confidence={}))
+
+    def _put(self, index: int, masks: FrameMasks) -> None:
+        self.masks = {**self.masks, index: masks}
 
     def _require_room(self, count: int) -> None:
         if count > self.limits.objects:
             raise InputError(f"{count} objects: at most {self.limits.objects} are accepted")
+
+
+def _without(masks: FrameMasks, object_id: int) -> FrameMasks:
+    given = masks.given - {object_id}
+    if object_id not in masks.areas:
+        return replace(masks, given=given)
+    labels = masks.labels
+    labels[labels == object_id] = 0
+    return FrameMasks.of(labels, given=given, confidence=masks.confidence)

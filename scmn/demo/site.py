@@ -64,7 +64,7 @@ def serve(
 
     app.add_middleware(
         AccessControl,
-        hosts=LOOPBACK if password is None else None,
+        hosts=(*LOOPBACK, host) if password is None else None,
         password=password,
         body_bytes=server.limits.upload_bytes + BODY_MARGIN,
     )

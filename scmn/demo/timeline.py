@@ -30,7 +30,7 @@ class Timeline:
     def show(self, project: Project, frame: int) -> None:
         """Draw the project's masks, with a mark at ``frame``."""
         series = self._chart.options["series"]
-        drawn = project, project.objects, dict(project.masks)
+        drawn = project, project.objects, project.masks
         if drawn != self._drawn:
             self._drawn = drawn
             self._chart.options["xAxis"]["data"] = list(range(len(project.footage)))

@@ -58,19 +58,24 @@ def running_server(temporary: Path, *arguments: str) -> Iterator[RunningServer]:
     )
     try:
         until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/no-such-page", timeout=5)
-            except urllib.error.HTTPError:
-                break  # it answers
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.1)
+        while not _answers(f"{url}/no-such-page"):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
         yield RunningServer(url, temporary, process)
     finally:
         process.kill()
         process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -102,7 +107,7 @@ class Tab:
     def click(self, button: str) -> None:
         self.page.get_by_role("button", name=button, exact=True).click()
 
-    def upload(self, path: Path, *, to: str = "video") -> None:
+    def upload(self, path: Path | Sequence[Path], *, to: str = "video") -> None:
         self.page.locator(f".{to}-upload input[type=file]").set_input_files(path)
 
     def wait_for_frame(self, index: int, last: int) -> None:

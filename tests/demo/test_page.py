@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -231,3 +233,51 @@ def test_killed_tab_ends_its_run_and_leaves_nothing(
     while server.session_folders() and time.monotonic() < until:
         time.sleep(0.2)
     assert server.session_folders() == []
+
+
+def test_cancelled_and_backward_runs_keep_names(
+    open_tab: Callable[[], Tab], clip: Path, tmp_path: Path
+) -> None:
+    tab = open_tab()
+    tab.upload(clip)
+    tab.wait_for_frame(0, LAST)
+    paint(tab, 0, 1)
+    name = tab.page.get_by_label("name of object 1")
+    name.fill('a "fast" car')
+    name.press("Enter")
+    tab.page.get_by_label('name of a "fast" car').wait_for()
+    tab.click("Segment")
+    tab.page.get_by_text(re.compile("[1-4] of 8 frames")).wait_for()
+    tab.click("Cancel")
+    tab.page.get_by_role("button", name="Cancel", exact=True).wait_for(state="hidden")
+    done = read_masks(tab.download("Masks", tmp_path))
+    assert 0 < len(done) < 8
+    last = max(done)
+    tab.wait_for_frame(last, LAST)
+    tab.click("Backward")
+    tab.wait_for_run(last + 1)
+    content = json.loads(tab.download("COCO", tmp_path).read_text())
+    assert content["categories"] == [{"id": 1, "name": 'a "fast" car'}]
+    assert len(content["annotations"]) >= last + 1
+
+
+def test_password_is_asked_for_elsewhere(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCMN_DEMO_PASSWORD", "a word")
+    (tmp_path / "images").mkdir()
+    images = [tmp_path / "images" / f"frame{index}.png" for index in (8, 9, 10)]
+    for index, path in enumerate(images):
+        Image.fromarray(sequence(LARGER).image(index)).save(path)
+    (tmp_path / "server").mkdir()
+    with running_server(tmp_path / "server", "--host", "0.0.0.0") as server:
+        tab = Tab(browser, server.url)
+        for password in ("a guess", "a word"):
+            tab.page.get_by_label("Password").fill(password)
+            tab.page.get_by_role("button").click()
+        tab.upload(images)
+        tab.wait_for_frame(0, 2)
+        stranger = Tab(browser, server.url)
+        assert stranger.page.url == f"{server.url}/login"
+        stranger.page.context.close()
+        tab.page.context.close()

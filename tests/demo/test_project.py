@@ -60,13 +60,19 @@ def test_undo_returns_step_by_step(project: Project) -> None:
         lambda: project.clear(5),
         lambda: project.replace_labels(2, np.full(project.footage.size, 7, np.uint8)),
     ):
-        states.append((project.objects, dict(project.masks)))
+        states.append((project.objects, project.masks))
         change()
     for state in reversed(states):
         project.undo()
         assert (project.objects, project.masks) == state
     project.undo()  # there is nothing more to undo
     assert (project.objects, project.masks) == states[0]
+
+
+def test_label_map_replaces_what_was_predicted(project: Project) -> None:
+    project.set_prediction(4, np.full(project.footage.size, 2, np.uint8), {2: 0.9})
+    project.replace_labels(4, np.ones(project.footage.size, np.uint8))
+    assert project.masks[4].given == {1, 2}  # object 2 is hidden
 
 
 def test_stroke_without_effect_is_no_step(project: Project) -> None:

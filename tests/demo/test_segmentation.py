@@ -105,7 +105,7 @@ def test_erased_object_is_hidden(project: Project) -> None:
 
 def test_run_is_one_step_of_the_history(project: Project) -> None:
     project.draw(0, 1, square(project, 20, 30))
-    before = dict(project.masks)
+    before = project.masks
     segment(project, 0)
     project.undo()
     assert project.masks == before
@@ -130,7 +130,7 @@ def test_run_without_a_mask_is_refused(project: Project) -> None:
 def test_cancelled_run_keeps_what_is_done(project: Project) -> None:
     project.draw(0, 1, square(project, 20, 30))
     run = Run(project, NETWORKS, Settings(), device="cpu", start=0, direction="forward")
-    while run.progress.done == 0:
+    while run.progress.done == 0 and not run.finished:
         time.sleep(0.001)
     run.cancel()
     run.wait()
