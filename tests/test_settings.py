@@ -40,13 +40,17 @@ BASE: dict[str, Any] = {
             }
         }
     },
-    "memory": {"kernel": {"sigma": 5.0}},
+    "memory": {"kernel": {"sigma": 5.0}, "long_term": {"prototypes": 64}},
 }
 
 INTEGERS = {
     "memory.every": 0,
     "memory.max_frames": -1,
     "memory.top_k": 0,
+    "memory.long_term.min_frames": 1,
+    "memory.long_term.max_frames": 0,
+    "memory.long_term.prototypes": 0,
+    "memory.long_term.max_elements": 0,
     "evaluation.size": -1,
     "evaluation.objects_per_batch": 0,
     "evaluation.max_objects": 255,

@@ -113,7 +113,7 @@ class VideoSegmenter(Segmenter):
         self._forget()
 
     def _forget(self) -> None:
-        self.bank = MemoryBank(self.memory_settings)
+        self.bank = MemoryBank(self.memory_settings, self.model.similarity)
         self._time = 0
         self._geometry: FrameGeometry | None = None
         self._fitting: dict[tuple[int, int], int] = {}
@@ -133,7 +133,8 @@ class VideoSegmenter(Segmenter):
     def needs_next_frame(self) -> bool:
         """Whether later predictions depend on the next frame, even if no masks are given on it."""
         remembered = self.bank.wants(self._time, annotated=False)
-        return bool(self.object_ids) and (self.model.uses_previous_masks or remembered)
+        observed = self.bank.attention(self._time, annotated=False) is not None
+        return bool(self.object_ids) and (self.model.uses_previous_masks or remembered or observed)
 
     @exclusive
     @torch.inference_mode()

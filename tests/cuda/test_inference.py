@@ -54,7 +54,13 @@ def test_segmenter_runs_on_one_device(fake_cuda: FakeCuda, name: str, precision:
         assert len(fake_cuda.waits) == 1, "nor elsewhere"
 
 
-@pytest.mark.parametrize("forgetting", [{"max_frames": 2, "eviction": "usage"}])
+FORGETTING = [
+    {"max_frames": 2, "eviction": "usage"},
+    {"long_term": {"min_frames": 2, "max_frames": 3, "prototypes": 2, "max_elements": 3}},
+]
+
+
+@pytest.mark.parametrize("forgetting", FORGETTING)
 @pytest.mark.parametrize("name", ["scmn", "stcn"])
 def test_forgetting_waits_for_nothing(
     fake_cuda: FakeCuda, name: str, forgetting: dict[str, Any]

@@ -37,7 +37,7 @@ def times_after(
     frames: int, settings: MemorySettings, annotated: tuple[int, ...] = (0,)
 ) -> tuple[int, ...]:
     """Remember a video of one object and return what is remembered of it."""
-    bank = MemoryBank(settings)
+    bank = MemoryBank(settings, "dot")
     bank.add_objects([1])
     for time in range(frames):
         if bank.wants(time, annotated=time in annotated):
@@ -114,7 +114,7 @@ def test_policy_invariants(
 
 
 def test_memory_of_an_object_starts_at_its_first_frame() -> None:
-    bank = MemoryBank(policy())
+    bank = MemoryBank(policy(), "dot")
     bank.add_objects([7, 3])
     for time in range(4):
         bank.remember(time, frame(time, 2), annotated=time == 0)
@@ -130,7 +130,7 @@ def test_memory_of_an_object_starts_at_its_first_frame() -> None:
 
 @pytest.mark.parametrize("shared_key", [False, True])
 def test_remove_object_keeps_the_memory_of_the_others(shared_key: bool) -> None:
-    bank = MemoryBank(policy())
+    bank = MemoryBank(policy(), "dot")
     bank.add_objects([1, 2, 3])
     bank.remember(0, frame(0, 3, shared_key=shared_key), annotated=True)
     bank.remove_object(2)
@@ -147,7 +147,7 @@ def test_remove_object_keeps_the_memory_of_the_others(shared_key: bool) -> None:
 
 
 def test_add_objects_rejects_known_ids() -> None:
-    bank = MemoryBank(policy())
+    bank = MemoryBank(policy(), "dot")
     bank.add_objects([1])
     with pytest.raises(ValueError, match="1"):
         bank.add_objects([2, 1])

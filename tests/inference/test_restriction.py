@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures
 from scmn.networks.stm import STM
 from tests.conftest import build_small
 from tests.inference.clips import TWO, label_map
+from tests.inference.recording import distinct, recorded, recurring
 
 K = 2
 EVERY = 2
@@ -92,7 +93,7 @@ def test_the_bank_keeps_what_a_plain_one_keeps(
 ) -> None:
     """One object, a second one from a later frame, and the first one removed."""
     policy = {"every": EVERY, "max_frames": K, "eviction": "usage", "keep_previous": keep_previous}
-    bank = MemoryBank(complete_settings(policy, STM.memory_defaults))
+    bank = MemoryBank(complete_settings(policy, STM.memory_defaults), "dot")
     random = np.random.default_rng(seed)
     plain: dict[int, PlainGroup] = {}
     last_annotated = 0
@@ -130,7 +131,7 @@ def test_the_bank_keeps_what_a_plain_one_keeps(
 
 def test_the_least_useful_frame_goes_and_not_the_oldest() -> None:
     policy = {"every": 1, "max_frames": 3, "eviction": "usage", "keep_previous": False}
-    bank = MemoryBank(complete_settings(policy, STM.memory_defaults))
+    bank = MemoryBank(complete_settings(policy, STM.memory_defaults), "dot")
     bank.add_objects([1])
     for time in range(12):
         if time:
@@ -140,31 +141,6 @@ def test_the_least_useful_frame_goes_and_not_the_oldest() -> None:
             bank.observe([maps], torch.ones(1, 1, 32, 48))
         bank.remember(time, remembered(time), annotated=time == 0)
     assert bank.remembered_times(1) == (0, 1, 10, 11)
-
-
-def recurring(frames: int) -> Iterator[np.ndarray]:
-    """Return a video of three images that take turns."""
-    images = np.random.default_rng(0).integers(0, 255, (3, 50, 70, 3), dtype=np.uint8)
-    for time in range(frames):
-        yield images[(time * time) % 3]
-
-
-def distinct(network: MemoryNetwork) -> MemoryNetwork:
-    """Enlarge the keys of random weights, so that some frames get more attention than others."""
-    for part, parameter in network.named_parameters():
-        if "key" in part:
-            parameter.data *= 8
-    return network
-
-
-def recorded(method: Callable[..., Any], results: dict[str, Any], name: str) -> Callable[..., Any]:
-    """Return a method that also leaves its result in ``results``."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        results[name] = method(*args, **options)
-        return results[name]
-
-    return call
 
 
 def plain_shares(

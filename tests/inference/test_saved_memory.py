@@ -27,7 +27,14 @@ def begun(model: MemoryNetwork, **settings: object) -> VideoSegmenter:
     return segmenter
 
 
-@pytest.mark.parametrize("forgetting", [{"max_frames": 1}, {"max_frames": 2, "eviction": "usage"}])
+FORGETTING = [
+    {"max_frames": 1},
+    {"max_frames": 2, "eviction": "usage"},
+    {"max_frames": None, "long_term": {"min_frames": 2, "max_frames": 3, "prototypes": 4}},
+]
+
+
+@pytest.mark.parametrize("forgetting", FORGETTING)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_paused_video_continues_bit_for_bit(
     small_model: MemoryNetwork, precision: str, forgetting: dict[str, object], tmp_path: Path

@@ -67,6 +67,13 @@ def test_a_frame_that_is_not_segmented_costs_no_network_pass(
     assert segmenter.step(third).object_ids == (7, 200)
 
 
+def test_no_frame_is_skipped_whose_read_shows_what_is_used() -> None:
+    segmenter = VideoSegmenter(build_small("stcn"), memory={"long_term": {}})
+    first, second = video(2)
+    segmenter.step(first, TWO)
+    assert segmenter.skip(second)
+
+
 def test_a_skipped_frame_is_not_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter = VideoSegmenter(build_small("stm"))
     first, second = video(2)

@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
+from scmn.inference.memory.long_term import LongTermStore
 from scmn.inference.memory.restriction import RestrictedStore
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
 from scmn.networks.base import STRIDE, MemoryFrames
-from scmn.networks.memory_read import Attention
+from scmn.networks.memory_read import Attention, Similarity
 
 
 @dataclass
@@ -45,8 +46,14 @@ class MemoryBank:
     :attr:`object_ids` and change when objects are removed.
     """
 
-    def __init__(self, settings: MemorySettings) -> None:
+    def __init__(self, settings: MemorySettings, similarity: Similarity) -> None:
+        """
+        Args:
+            settings: what is remembered.
+            similarity: the network's, for prototypes.
+        """
         self.settings = settings
+        self._similarity = similarity
         self._groups: list[_Group] = []
         self._last_annotated = 0
 
@@ -58,8 +65,7 @@ class MemoryBank:
     @property
     def map_size(self) -> tuple[int, int] | None:
         """Height and width of the remembered maps, at stride 16; None if there are none."""
-        sizes = [group.store.frames().key.shape[-2:] for group in self._groups if len(group.store)]
-        return (sizes[0][0], sizes[0][1]) if sizes else None
+        return next((group.store.map_size for group in self._groups if len(group.store)), None)
 
     def remembered_times(self, object_id: int) -> tuple[int, ...]:
         """Return the frames that an object remembers, in time order; KeyError if there is none."""
@@ -117,6 +123,8 @@ class MemoryBank:
 
     def attention(self, time: int, *, annotated: bool) -> Attention | None:
         """Return which attention of this frame's read :meth:`observe` needs, None for no call."""
+        if self.settings.long_term is not None:
+            return "positions"
         return "frames" if self._restricted and self._lasting(time, annotated) else None
 
     def observe(self, attention: Sequence[Tensor], masks: Tensor) -> None:
@@ -133,6 +141,8 @@ class MemoryBank:
         for group, received, mask in parts:
             if isinstance(group.store, RestrictedStore):
                 group.store.observe(received, mask)
+            elif isinstance(group.store, LongTermStore):
+                group.store.observe(received)
 
     def memory(self) -> list[MemoryFrames]:
         """Return the memory of each group of objects, for ``MemoryNetwork.segment``."""
@@ -185,6 +195,8 @@ class MemoryBank:
         return self.settings.eviction == "usage" and self.settings.max_frames is not None
 
     def _new_store(self) -> MemoryStore:
+        if self.settings.long_term is not None:
+            return LongTermStore(self.settings.long_term, self._similarity)
         return RestrictedStore() if self._restricted else MemoryStore()
 
     def _lasting(self, time: int, annotated: bool) -> bool:
@@ -209,13 +221,31 @@ class MemoryBank:
             group.slots[position] = slot
         if restricted is not None:
             restricted.begin(position, slot.time)
+        self._consolidate(group)
+
+    def _consolidate(self, group: _Group) -> None:
+        """Turn the older frames of a full working memory into prototypes."""
+        long_term = self.settings.long_term
+        if long_term is None or not isinstance(group.store, LongTermStore):
+            return
+        # As in XMem, the sizes count the first frame, which is permanent.
+        working = [i for i, slot in enumerate(group.slots) if slot.lasting and not slot.permanent]
+        if len(working) < long_term.max_frames - 1:
+            return
+        working.sort(key=lambda i: group.slots[i].time)
+        old = working[: 1 - long_term.min_frames]
+        group.store.consolidate(old)
+        group.slots = [slot for i, slot in enumerate(group.slots) if i not in old]
 
     def _max_slots(self, slots: Sequence[_Slot]) -> int | None:
         """Return how many slots a group with these will need at most; None: any number."""
-        if self.settings.max_frames is None:
+        limit = self.settings.max_frames
+        if self.settings.long_term is not None:
+            limit = self.settings.long_term.max_frames - 1
+        if limit is None:
             return None
         permanent = sum(slot.permanent for slot in slots)
-        return permanent + self.settings.max_frames + int(self.settings.keep_previous)
+        return permanent + limit + int(self.settings.keep_previous)
 
     def _slot_to_replace(self, group: _Group, new: _Slot) -> int | None:
         """Return the slot that the new frame replaces, or None if it takes a new one.

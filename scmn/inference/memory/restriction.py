@@ -103,12 +103,8 @@ class RestrictedStore(MemoryStore):
         return torch.cat([statistic, new]) if len(statistic) else new
 
     def _move(self, slot: int, target: Tensor) -> None:
-        key, value = self._tensors()
-        for dim, stored in (
-            (3, key),
-            (3, value),
-            (0, self._relevance),
-            (0, self._updates),
-            (0, self._times),
-        ):
-            stored.index_copy_(dim, target, stored.narrow(dim, slot, 1).clone())
+        for stored in self._tensors():
+            frames = stored[..., self._slots].unflatten(3, (len(self), -1))
+            frames.index_copy_(3, target, frames[:, :, :, slot, None].clone())
+        for statistic in (self._relevance, self._updates, self._times):
+            statistic.index_copy_(0, target, statistic[slot, None].clone())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from scmn.errors import InputError
 from scmn.settings import Count, Positive, check, settings, within
 
 Eviction = Literal["oldest", "usage"]
@@ -27,6 +30,40 @@ class KernelSettings:
 
 
 @settings()
+class LongTermSettings:
+    """Long-term memory (XMem, Cheng and Schwing, ECCV 2022, 3.3): frames that are no longer among
+    the newest are replaced by prototypes, their most used positions.
+
+    Attributes:
+        min_frames: this many frames, the first one included, are left when the others become
+            prototypes.
+        max_frames: frames become prototypes as soon as there are this many, the first one included.
+        prototypes: how many the frames are replaced by each time.
+        max_elements: the most prototypes that an object has; the least used ones are replaced.
+    """
+
+    min_frames: Annotated[int, Field(ge=2)] = 5
+    max_frames: Count = 10
+    prototypes: Count = 128
+    max_elements: Count = 10_000
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: the sizes contradict each other.
+        """
+        if self.max_frames <= self.min_frames:
+            raise InputError(
+                f"max_frames must be above min_frames={self.min_frames}, not {self.max_frames}"
+            )
+        if self.max_elements < self.prototypes:
+            raise InputError(
+                f"max_elements must be at least prototypes={self.prototypes}, not "
+                f"{self.max_elements}"
+            )
+
+
+@settings()
 class MemorySettings:
     """Which frames are remembered and how they are read.
 
@@ -43,6 +80,8 @@ class MemorySettings:
             objects have paid least attention (RMem, Zhou et al., CVPR 2024, 3.2).
         top_k: read only the k most similar positions (None: all).
         kernel: kernelised read (None: every position is read everywhere).
+        long_term: make prototypes of frames that are no longer among the newest, instead of
+            ``max_frames`` (None: frames are kept or dropped).
     """
 
     every: Count | None
@@ -52,6 +91,15 @@ class MemorySettings:
     top_k: Count | None
     kernel: KernelSettings | None = None
     eviction: Eviction = "oldest"
+    long_term: LongTermSettings | None = None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: the memory would be limited in two ways.
+        """
+        if self.long_term is not None and self.max_frames is not None:
+            raise InputError(f"max_frames must be null beside long_term, not {self.max_frames}")
 
 
 def complete_settings(
