@@ -290,12 +290,19 @@ class MemoryNetwork(nn.Module, ABC):
         Returns:
             Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
         """
-        object_logits = object_logits.float()
-        if object_logits.shape[2] == 1:
-            own = torch.sigmoid(object_logits).squeeze(2)
-        else:
-            own = torch.sigmoid(object_logits[:, :, 1] - object_logits[:, :, 0])
-        return soft_aggregation(own, valid_objects)
+        return soft_aggregation(own_probabilities(object_logits), valid_objects)
+
+
+def own_probabilities(object_logits: Tensor) -> Tensor:
+    """Return each object's probability independently of the others, float32 (B, N, H, W).
+
+    Args:
+        object_logits: (B, N, 1 or 2, H, W), from :class:`ObjectMaps`.
+    """
+    logits = object_logits.float()
+    if logits.shape[2] == 1:
+        return torch.sigmoid(logits).squeeze(2)
+    return torch.sigmoid(logits[:, :, 1] - logits[:, :, 0])
 
 
 def _batches(objects: int, objects_per_batch: int | None) -> Iterator[slice]:

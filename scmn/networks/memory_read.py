@@ -233,7 +233,8 @@ class _Affinity:
 
 def _coordinates(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Return the rows and columns of query positions."""
-    return positions.div(width, rounding_mode="floor").float(), (positions % width).float()
+    rows = positions.div(width, rounding_mode="floor")
+    return rows.float(), (positions - rows * width).float()  # ONNX has no remainder by a size
 
 
 class _Weights:

@@ -1,0 +1,1 @@
+"""Networks outside PyTorch: export to ONNX, and a segmenter for NumPy and ONNX Runtime."""
