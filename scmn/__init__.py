@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scmn.data.video import VideoFile as VideoFile
     from scmn.errors import InputError as InputError
     from scmn.evaluation.evaluator import Evaluator as Evaluator
+    from scmn.hub import from_pretrained as from_pretrained
+    from scmn.hub import push_to_hub as push_to_hub
+    from scmn.hub import save_pretrained as save_pretrained
     from scmn.inference.augmentation import AugmentedSegmenter as AugmentedSegmenter
     from scmn.inference.memory.settings import MemorySettings as MemorySettings
     from scmn.inference.prediction import Prediction as Prediction
@@ -40,10 +43,13 @@ _MODULES = {
     "VideoFile": "scmn.data.video",
     "VideoSegmenter": "scmn.inference.segmenter",
     "build_model": "scmn.build",
+    "from_pretrained": "scmn.hub",
     "list_models": "scmn.networks.registry",
     "load_config": "scmn.config",
     "open_dataset": "scmn.data.datasets",
     "overlay": "scmn.visualization",
+    "push_to_hub": "scmn.hub",
+    "save_pretrained": "scmn.hub",
     "save_weights": "scmn.weights.files",
 }
 

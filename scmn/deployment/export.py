@@ -128,7 +128,7 @@ class _Segment(nn.Module):
     ) -> Tensor:
         query = QueryFeatures(query_key, query_value, query_value, stride8, stride4)
         memory = MemoryFrames(memory_key, memory_value)
-        readout = self.network.read(query, memory, self.read)
+        readout, _ = self.network.read(query, memory, self.read)
         skips = self.network.decoder.skips(stride8, stride4)
         previous = previous_masks if self.network.uses_previous_masks else None
         return own_probabilities(self.network.decode(query, skips, readout, previous).logits)
