@@ -47,6 +47,8 @@ class ModelSettings:
 class Config:
     """The content of a configuration file."""
 
+    data: str | None = None
+    """What ``${data}`` in other values stands for, such as the folder of your own data."""
     model: ModelSettings = field(default_factory=ModelSettings)
     memory: Annotated[dict[str, Any], SomeOf(MemorySettings)] = field(default_factory=dict)
     """SomeOf from the network's ``memory_defaults``; the keys are those of

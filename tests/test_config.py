@@ -64,6 +64,13 @@ def test_quickstart_builds_a_small_network() -> None:
     assert sum(p.numel() for p in model.parameters()) < 10e6
 
 
+def test_data_stands_for_a_folder_in_other_values() -> None:
+    config = load_config("finetune", ["data=my/frames"])
+    source = config.training.stage("finetune").data["mine"]
+    assert source is not None
+    assert source.root == "my/frames"
+
+
 def test_load_config_resolves_bases_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     write(tmp_path / "a.yaml", "model: {name: stm}\nmemory: {every: 3, top_k: 7}")

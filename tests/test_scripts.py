@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from scmn.data.masks import read_label_map
+from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from tests.conftest import REPOSITORY
 from tests.programs import run_python
@@ -29,6 +31,56 @@ def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     assert len(masks) == 4
     given = read_label_map(tmp_path / "data/Annotations/480p" / name / "00000.png")
     assert all(np.array_equal(read_label_map(mask), given) for mask in masks)
+
+
+def test_labelled_frames_can_be_trained_on(tmp_path: Path) -> None:
+    frames, masks = tmp_path / "clip", tmp_path / "masks"
+    frames.mkdir()
+    for index, image in enumerate(np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3))):
+        Image.fromarray(image.astype(np.uint8)).save(frames / f"{index:05d}.png")
+        labels = np.zeros((48, 64), np.uint8)
+        if index != 1:  # a frame without objects does not stop the others
+            labels[8:30, 8:40] = 3
+        write_label_map(masks / f"{index:05d}.png", labels)
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for path in masks.iterdir():
+            archive.write(path, path.name)
+    mine = tmp_path / "mine"
+    options = ["--frame", 0, 2, "--output", mine]
+    assert "wrote 2 frames" in script(
+        "labelled_frames.py", frames, tmp_path / "masks.zip", *options
+    )
+    for name in ("clip-00000.png", "clip-00002.png"):
+        copied = read_label_map(mine / "masks" / name)
+        assert np.array_equal(copied, read_label_map(masks / name.removeprefix("clip-")))
+        assert (mine / "images" / name).is_file()
+    stage = "training.stages.finetune"
+    completed = run_python(
+        *("train.py", "--config", "finetune", "--weights", "default", "--output"),
+        *(tmp_path / "run", f"data={mine}", "training.workers=0", f"{stage}.iterations=1"),
+        *(f"{stage}.batch_size=1", f"{stage}.clip.size=[64,64]", f"{stage}.clip.frames=2"),
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert (tmp_path / "run" / "last.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("masks", "frame", "message"),
+    [
+        ("none", 0, "does not exist"),
+        ("clip", 7, "frames 0 to 0"),
+        ("clip/0.png", 0, "zip of masks"),
+    ],
+)
+def test_labelled_frames_reports_mistakes(
+    masks: str, frame: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "clip").mkdir()
+    write_label_map(tmp_path / "clip" / "0.png", np.zeros((32, 32), np.uint8))
+    options = ["--frame", frame, "--output", tmp_path / "out"]
+    ended = run_python("scripts/labelled_frames.py", tmp_path / "clip", tmp_path / masks, *options)
+    assert ended.returncode == 2
+    assert message in ended.stderr
 
 
 def test_benchmark_metrics_compares_with_a_plain_scorer() -> None:
