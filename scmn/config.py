@@ -57,6 +57,10 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
+Source = tuple[str, dict[str, Any]]
+"""A file or an override by its name, and what it sets."""
+
+
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file (see ``find_config``) and apply ``key=value`` overrides in order.
 
@@ -65,7 +69,7 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
     Raises:
         InputError: a file is missing or not YAML, or a key or a value is wrong.
     """
-    sources: list[tuple[str, DictConfig]] = []
+    sources: list[Source] = []
     if path is not None:
         sources += [(str(file), content) for file, content in _with_bases(find_config(path))]
     sources += [(f"override '{override}'", _parse_override(override)) for override in overrides]
@@ -99,7 +103,7 @@ def parse_config(text: str, source: str) -> Config:
     Raises:
         InputError: it uses a setting that this version does not have; ``source`` is named.
     """
-    return _compose([(source, cast(DictConfig, OmegaConf.create(text)))])
+    return _compose([(source, _plain(OmegaConf.create(text)))])
 
 
 def check_config(config: Config) -> Config:
@@ -116,21 +120,26 @@ def config_to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
 
 
-def _with_bases(path: Path) -> list[tuple[Path, DictConfig]]:
+def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the file and its chain of bases, the base of all others first."""
-    chain: list[tuple[Path, DictConfig]] = []
+    chain: list[tuple[Path, dict[str, Any]]] = []
     current: Path | None = path
     while current is not None:
         if any(current.resolve() == file.resolve() for file, _ in chain):
             raise InputError(f"{path}: its chain of 'base:' files comes back to {current}")
-        content = _read_yaml(current)
+        content = read_yaml(current)
         base = content.pop("base", None)
         chain.append((current, content))
         current = None if base is None else current.parent / str(base)
     return chain[::-1]
 
 
-def _read_yaml(path: Path) -> DictConfig:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the ``key: value`` pairs of a YAML file; ``${...}`` is not resolved.
+
+    Raises:
+        InputError: the file is missing or not YAML, or holds something else.
+    """
     if not path.is_file():
         raise InputError(f"config file not found: {path}")
     try:
@@ -139,27 +148,29 @@ def _read_yaml(path: Path) -> DictConfig:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, DictConfig):
         raise InputError(f"{path} must hold 'key: value' pairs")
-    return content
+    return _plain(content)
 
 
-def _parse_override(override: str) -> DictConfig:
+def _parse_override(override: str) -> dict[str, Any]:
     if "=" not in override:
         raise InputError(f"override '{override}' is not of the form key=value")
     try:
-        return OmegaConf.from_dotlist([override])
+        return _plain(OmegaConf.from_dotlist([override]))
     except (YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"override '{override}': {' '.join(str(error).split())}") from error
 
 
-def _compose(sources: Sequence[tuple[str, DictConfig]]) -> Config:
-    """Merge files and overrides, given by their names, in order and check the result."""
+def _plain(content: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(content))
+
+
+def _compose(sources: Sequence[Source]) -> Config:
+    """Merge the sources in order and check the result; a mistake is reported with its source."""
     merged: Any = asdict(Config())  # whose values ${...} may name
-    plain: dict[str, dict[str, Any]] = {}
     for source, content in sources:
-        plain[source] = cast(dict[str, Any], OmegaConf.to_container(content))
-        rename_keys(plain[source], source)
-        merged = _merged(merged, plain[source])
-    named = partial(_with_source, sources=plain)
+        rename_keys(content, source)
+        merged = _merged(merged, content)
+    named = partial(_with_source, sources=sources)
     try:
         unresolved = OmegaConf.create(merged)
         resolved = OmegaConf.to_container(unresolved, resolve=True, throw_on_missing=True)
@@ -175,16 +186,17 @@ def _merged(base: Any, change: Any) -> Any:
     return base | {key: _merged(base.get(key), value) for key, value in change.items()}
 
 
-def _with_source(key: str, sources: dict[str, dict[str, Any]]) -> str:
+def _with_source(key: str, sources: Sequence[Source]) -> str:
     """Return a dotted key after the last source that sets it or, if none does, its block."""
+    parts = key.split(".")
 
-    def depth(source: str) -> int:
-        content: Any = sources[source]
-        for number, part in enumerate(key.split(".")):
+    def depth(source: Source) -> int:
+        content: Any = source[1]
+        for number, part in enumerate(parts):
             if not isinstance(content, dict) or part not in content:
                 return number
             content = content[part]
-        return key.count(".") + 1
+        return len(parts)
 
-    nearest = max(reversed(sources), key=depth, default="")
-    return f"{nearest}: {key}".strip(": ")
+    name, _ = max(reversed(sources), key=depth, default=("", {}))
+    return f"{name}: {key}".strip(": ")

@@ -116,7 +116,8 @@ def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> N
     ("change", "arguments", "message"),
     [
         ({}, ["--only", "scmm"], "no run 'scmm' (did you mean 'scmn'?)"),
-        ({"sedes": [1]}, [], "'sedes'"),
+        ({"sedes": [1]}, [], "sedes: no such setting (did you mean 'seeds'?)"),
+        ({"runs": {"a": {"groups": ["b"]}}}, [], "runs.a.title is not set"),
         ({"runs": {"a": {"title": "a", "groups": ["b"], "weights_of": "c"}}}, [], "no run 'c'"),
         ({"results": "none.json"}, ["--report-only"], "nothing is recorded"),
     ],

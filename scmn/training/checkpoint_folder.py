@@ -36,12 +36,7 @@ class CheckpointFolder:
         Args:
             folder: created when it is needed.
             keep: number of numbered checkpoints to keep (0: none is written).
-
-        Raises:
-            InputError: ``keep`` is below 0.
         """
-        if keep < 0:
-            raise InputError(f"the number of kept checkpoints must be at least 0, not {keep}")
         self.folder = Path(folder)
         self.keep = keep
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scmn.data.clips.batch import ClipBatch
 from scmn.data.clips.loading import ClipLoader
 from scmn.data.clips.mixture import ClipMixture, MixtureEntry
-from scmn.data.clips.sources import open_source
+from scmn.data.clips.sources import open_source, require_object
 from scmn.errors import InputError
 from scmn.inference.devices import autocast, float32_products, resolve_precision
 from scmn.networks.base import MemoryNetwork, Segmentation
@@ -172,13 +172,14 @@ def build_mixture(name: str, stage: StageSettings, *, seed: int) -> ClipMixture:
     """Open the data sets of the stage ``name``.
 
     Raises:
-        InputError: a data set is missing or its settings are wrong.
+        InputError: a data set is missing or without objects, or its settings are wrong.
     """
     entries = []
     for key, data in stage.data.items():
         if data is not None:
             where = f"training.stages.{name}.data.{key}"
             source = open_source(key, data, stage.clip, seed=seed, where=where)
+            require_object(source, seed=seed, where=where)
             entries.append(MixtureEntry(source, data.repeat))
     total_samples = stage.iterations * stage.batch_size
     return ClipMixture(entries, seed=seed, total_samples=total_samples)

@@ -16,6 +16,7 @@ from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import resolve_precision
+from scmn.inference.memory.settings import complete_settings
 from scmn.networks.base import MemoryNetwork
 from scmn.output_lock import output_lock
 from scmn.processes import Processes, join_processes
@@ -119,9 +120,7 @@ class Trainer:
         self.processes = processes
         self.interruption = interruption
         self.folder = CheckpointFolder(output, keep=self.settings.keep_checkpoints)
-        self.validation = Validation.open(
-            self.settings.validation, config.memory, self.settings.precision
-        )
+        self.validation: Validation | None = None
         self.iteration = 0
         self.best: float | None = None
         self.history: list[str] = []
@@ -149,6 +148,8 @@ class Trainer:
             pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
             **model.switches,
         )
+        memory = complete_settings(self.config.memory, network.memory_defaults)
+        self.validation = Validation.open(self.settings.validation, memory, self.settings.precision)
         changed: list[str] = []
         if checkpoint is not None:
             changed = checkpoint.changed_settings(self.config)

@@ -7,13 +7,20 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
-from scmn.evaluation.scores import DatasetScores, NothingToScore, SequenceScores
+from scmn.evaluation.scores import (
+    DatasetScores,
+    NothingToScore,
+    SequenceScores,
+    scored_frames,
+)
 from scmn.inference.devices import Precision
+from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes
@@ -26,17 +33,19 @@ class Validation:
 
     dataset: Dataset
     size: int | None
-    memory: Mapping[str, object]
+    memory: MemorySettings | Mapping[str, Any]
     precision: Precision
 
     @staticmethod
     def open(
-        settings: ValidationSettings, memory: Mapping[str, object], precision: Precision
+        settings: ValidationSettings,
+        memory: MemorySettings | Mapping[str, Any],
+        precision: Precision,
     ) -> Validation | None:
         """Open the validation set; None if the run has none.
 
         Raises:
-            InputError: it is missing, has no annotations, or its settings are incomplete.
+            InputError: it is missing, or nothing of it can be scored.
         """
         if settings.every is None:
             return None
@@ -49,6 +58,11 @@ class Validation:
         if settings.max_frames is not None:
             shortened = tuple(_first(s, settings.max_frames) for s in dataset.sequences)
             dataset = replace(dataset, sequences=shortened)
+        if not any(scored_frames(s, dataset.protocol) for s in dataset.sequences):
+            raise InputError(
+                f"training.validation: no frame of {settings.dataset} can be scored"
+                + ("" if settings.max_frames is None else f" with max_frames {settings.max_frames}")
+            )
         size = settings.size if settings.size is not None else dataset.size
         return Validation(dataset, size, memory, precision)
 

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, cast
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from scmn.config import read_yaml
 from scmn.errors import InputError, nearest_name
+from scmn.settings import check, settings
 
 
-@dataclass
+@settings()
 class EvaluationPlan:
     """A data set on which all networks are scored."""
 
-    title: str = MISSING
-    dataset: str = MISSING
+    title: str
+    dataset: str
     """A data set of ``scmn.data.datasets``."""
-    data: str = MISSING
+    data: str
     sequences: list[str] = field(default_factory=list)
     """Only these (empty: all)."""
 
 
-@dataclass
+@settings()
 class RunPlan:
     """A network that is trained, or another way to evaluate one."""
 
-    title: str = MISSING
+    title: str
     groups: list[str] = field(default_factory=list)
     """Headings of the tables that list it."""
     overrides: list[str] = field(default_factory=list)
@@ -39,18 +37,18 @@ class RunPlan:
     """Seeds (null: those of the plan)."""
 
 
-@dataclass
+@settings()
 class Plan:
     """All runs of an ablation."""
 
-    config: str = MISSING
-    output: str = MISSING
+    config: str
+    output: str
     """Folder of the runs."""
-    results: str = MISSING
+    results: str
     """JSON file of the measurements; the report is generated from it alone."""
-    report: str = MISSING
+    report: str
     """Markdown file."""
-    picture: str = MISSING
+    picture: str
     """Plot in the report."""
     conclusions: str = ""
     """Text below the tables."""
@@ -70,11 +68,7 @@ def read_plan(path: Path) -> Plan:
     """Read a plan; InputError if it is missing or wrong."""
     if not path.is_file():
         raise InputError(f"plan not found: {path}")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(Plan), cast(Any, OmegaConf.load(path)))
-        plan = cast(Plan, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
+    plan = check(Plan, read_yaml(path), lambda key: f"{path}: {key}")
     for name, run in plan.runs.items():
         other = run.weights_of
         if other is not None and (other not in plan.runs or plan.runs[other].weights_of):

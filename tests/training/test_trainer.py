@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from scmn import InputError, build_model, load_config
 from scmn.config import Config
+from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.processes import Processes
 from scmn.training.checkpoint import read_checkpoint
@@ -547,6 +549,39 @@ def test_train_checks_the_last_stage_before_the_first_step(
     monkeypatch.delattr(Stage, "step")
     with pytest.raises(InputError, match=message):
         train(config(tmp_path, davis, f"training.stages.main.{override}"), tmp_path / "run")
+
+
+def test_train_refuses_data_without_objects_before_the_first_step(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Stage, "step")
+    empty = tmp_path / "empty"
+    shutil.copytree(davis, empty)
+    for path in empty.glob("Annotations/480p/*/*.png"):
+        write_label_map(path, np.zeros_like(read_label_map(path)))
+    message = r"training\.stages\.main\.data\.videos: none of 3 clips drawn .* shows an object"
+    settings = config(tmp_path, davis, f"training.stages.main.data.videos.root={empty}")
+    with pytest.raises(InputError, match=message):
+        train(settings, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset=davis", "unknown data set 'davis'"),
+        ("root=/none", "/none does not exist"),
+        ("sequences=[nothing]", "nothing"),
+        ("max_frames=2", "no frame of davis2017-train can be scored with max_frames 2"),
+        ("dataset=null", "training.validation: needs dataset and root"),
+    ],
+)
+def test_train_checks_the_validation_before_the_first_step(
+    override: str, message: str, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Stage, "step")
+    overrides = [*validation(davis), f"training.validation.{override}"]
+    with pytest.raises(InputError, match=message):
+        train(config(tmp_path, davis, *overrides), tmp_path / "run")
 
 
 def test_train_reports_an_unknown_stage_and_an_unwritable_folder(

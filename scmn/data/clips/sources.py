@@ -7,6 +7,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from scmn.data.bl30k import bl30k_videos
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.coco import coco_images
@@ -23,6 +25,7 @@ from scmn.settings import Count, settings
 
 STILL_KINDS = ("static", "coco")
 BL30K = "bl30k"
+CLIPS_TO_FIND_AN_OBJECT = 100
 
 Video = TypeVar("Video", bound=AnnotatedVideo)
 
@@ -130,6 +133,21 @@ def open_source(
         frame_interval=data.frame_interval,
         pasted_images=static_images(Path(data.paste_from)) if data.paste_from else (),
     )
+
+
+def require_object(source: Source, *, seed: int, where: str) -> None:
+    """Draw clips until one shows an object.
+
+    Raises InputError, with the data set's key ``where``, if none of ``CLIPS_TO_FIND_AN_OBJECT``
+    items does: a training would run, and learn that there is never any.
+    """
+    rng = np.random.default_rng(seed)
+    items = rng.permutation(len(source))[:CLIPS_TO_FIND_AN_OBJECT]
+    if not any(source.draw(int(item), rng=rng, progress=0.0).objects for item in items):
+        raise InputError(
+            f"{where}: none of {len(items)} clips drawn from it shows an object; expected masks "
+            "with pixels above 0"
+        )
 
 
 def _images(data: DataSettings, root: Path, where: str) -> Sequence[LabelledImage]:
