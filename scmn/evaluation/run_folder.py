@@ -229,12 +229,12 @@ class RunFolder:
                 "eval.py; choose another --output"
             )
         files.require_own(files)
-        exports = [self.export(export, sequence) for export in EXPORTS]
-        files.require_own(
-            [*(path for path in exports if not path.is_dir()), self.picture(sequence)]
-        )
-        files.require_own(sorted((self.masks / sequence).glob("*.png")))
-        files.require_own(sorted(self.export("rgba", sequence).glob("*/*.png")))
+        cutouts = self.export("rgba", sequence)
+        exports = [self.export(export, sequence) for export in EXPORTS if export != "rgba"]
+        files.require_own([*exports, self.picture(sequence)])
+        # Hidden files may be temporary ones of killed runs.
+        files.require_own(sorted((self.masks / sequence).glob("[!.]*.png")))
+        files.require_own(sorted(cutouts.glob("*/[!.]*.png")))
 
     def start(self, sequence: str, current: SequenceInput) -> WrittenFiles:
         """Remove what earlier runs have written for a sequence, and begin its list of files.

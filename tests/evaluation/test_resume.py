@@ -49,11 +49,15 @@ def test_evaluate_resumes_an_interrupted_run(
             run(davis, weights, tmp_path / "parts")
     done = sorted((tmp_path / "parts" / "records").glob("*.json"))
     assert len(done) == 1
-    left_over = tmp_path / "parts" / "masks" / done[0].stem / ".00003.0123456789ab.png"
-    left_over.touch()
+    left_over = [
+        tmp_path / "parts" / folder / ".00003.0123456789ab.png"
+        for folder in ("", "records", *(f"masks/{name}" for name in sequences_of(davis)))
+    ]
+    for path in left_over:
+        path.touch()
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "parts/masks" / done[0].stem).glob("0*")}
     run(davis, weights, tmp_path / "parts")
-    assert not left_over.exists()
+    assert not any(path.exists() for path in left_over)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert same(masks_of(tmp_path / "parts"), masks_of(tmp_path / "whole"))
 
