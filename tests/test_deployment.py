@@ -110,8 +110,9 @@ def test_export_refuses_what_the_graphs_cannot_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = build_small("stcn")
-    with pytest.raises(InputError, match=r"memory\.eviction=usage cannot be exported"):
-        export_onnx(network, tmp_path, memory={"eviction": "usage"})
+    for name, value in {"eviction": "usage", "long_term": {}}.items():
+        with pytest.raises(InputError, match=rf"memory\.{name} cannot be exported"):
+            export_onnx(network, tmp_path, memory={name: value})
     monkeypatch.setattr("scmn.deployment.export.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'scmn\[onnx\]'"):
         export_onnx(network, tmp_path)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ from scmn.networks.base import (
 )
 from scmn.networks.memory_read import ReadSettings
 
+READ_SETTINGS = ("top_k", "kernel")
+"""Memory settings that become part of the graph."""
+POLICY_SETTINGS = ("every", "keep_annotated", "keep_previous", "max_frames")
+"""Those of ``OnnxSegmenter``."""
 _EXAMPLE = {"height": 6, "width": 8, "objects": 2, "frames": 3}
 """Sizes with which the graphs are traced, height and width at stride 16; all become dynamic."""
 
@@ -57,19 +62,20 @@ def export_onnx(
             part of the graph; what is remembered can still be changed in ``OnnxSegmenter``.
 
     Raises:
-        InputError: onnx or onnxscript is not installed, a memory setting is wrong or needs the
-            attention of the read, or a file cannot be written.
+        InputError: onnx or onnxscript is not installed, a memory setting is wrong or one that
+            ``OnnxSegmenter`` does not have, or a file cannot be written.
     """
     if find_spec("onnx") is None or find_spec("onnxscript") is None:
         raise InputError(
             "the export needs onnx and onnxscript; expected after: pip install 'scmn[onnx]'"
         )
     policy = complete_settings(memory, network.memory_defaults)
-    if policy.eviction != "oldest":
-        raise InputError(
-            f"memory.eviction={policy.eviction} cannot be exported: the graphs do not tell the "
-            "attention that frames get; use oldest"
-        )
+    for setting in fields(policy):
+        exported = setting.name in (*READ_SETTINGS, *POLICY_SETTINGS)
+        if not exported and getattr(policy, setting.name) != setting.default:
+            raise InputError(
+                f"memory.{setting.name} cannot be exported: OnnxSegmenter does not have it"
+            )
     files = [
         _export(module, inputs, outputs, folder / f"{name}.onnx")
         for name, module, inputs, outputs in _graphs(network.eval(), policy)
@@ -227,10 +233,5 @@ def _settings(network: MemoryNetwork, policy: MemorySettings) -> dict[str, Any]:
         "padding_colour": network.padding_colour,
         "remembers_padding": network.remembers_padding,
         "top_k": policy.top_k,
-        "memory": {
-            "every": policy.every,
-            "keep_annotated": policy.keep_annotated,
-            "keep_previous": policy.keep_previous,
-            "max_frames": policy.max_frames,
-        },
+        "memory": {name: getattr(policy, name) for name in POLICY_SETTINGS},
     }
