@@ -97,15 +97,16 @@ def test_wheel_declares_version_licence_and_programs(wheel: Path) -> None:
     assert fields["Version"] == scmn.__version__
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.10"
-    assert {"dev", "docs", "coco", "notebooks"} <= set(fields.get_all("Provides-Extra"))
+    assert {"dev", "docs", "coco", "demo", "notebooks"} <= set(fields.get_all("Provides-Extra"))
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
         programs = archive.read(name).decode().splitlines()
     assert "scmn-train = scmn.cli:train_main" in programs
     assert "scmn-eval = scmn.cli:eval_main" in programs
+    assert "scmn-demo = scmn.demo.program:main" in programs
 
 
-@pytest.mark.parametrize("program", ["scmn-train", "scmn-eval"])
+@pytest.mark.parametrize("program", ["scmn-train", "scmn-eval", "scmn-demo"])
 def test_console_script_calls_a_function(program: str) -> None:
     declared = re.search(
         rf'^{program} = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.MULTILINE

@@ -110,8 +110,7 @@ class Canvas:
         elif event.type == "mousemove" and self._pressed:
             self._points.append(point)
         elif event.type in ("mouseup", "mouseleave") and self._pressed:
-            if event.type == "mouseup":
-                self._points.append(point)
+            self._points.append(point)
             await self.finish()
         if event.type == "mouseleave":
             self._pointer = None

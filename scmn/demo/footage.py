@@ -88,7 +88,8 @@ def import_footage(uploads: Sequence[Upload], folder: Path, limits: Limits) -> F
             ordered = sorted(uploads, key=lambda upload: natural_order(upload.name))
             images = (_read_image(upload) for upload in ordered)
             rate = IMAGE_RATE
-        return _write(images, folder, name=Path(uploads[0].name).stem, rate=rate, limits=limits)
+        name = Path(uploads[0].name).stem if len(uploads) == 1 else "frames"
+        return _write(images, folder, name=name, rate=rate, limits=limits)
 
 
 @contextmanager

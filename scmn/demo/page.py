@@ -47,7 +47,7 @@ class Page:
                 self.timeline = Timeline(self.go_to)
             with ui.column().classes("w-96 shrink-0 gap-2"):
                 SourcePanel(self)
-                self.tools = ToolPanel(self)
+                ToolPanel(self)
                 self.objects = ObjectPanel(self)
                 self.runs = RunPanel(self)
         self.refresh()

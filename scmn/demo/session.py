@@ -45,7 +45,7 @@ class Session:
         self.folder = Path(tempfile.mkdtemp(prefix="session-", dir=server.root))
         self.project: Project | None = None
         self.run: Run | None = None
-        self._opening = threading.Lock()
+        self._changing = threading.Lock()
         self._opened = 0
         self._closed = False
 
@@ -71,45 +71,46 @@ class Session:
         return self._open(sample_footage)
 
     def _open(self, make: Callable[[Path], Footage]) -> Project:
-        with self._opening:
+        with self._changing:
             if self.busy:
                 raise InputError("a segmentation is running: cancel it first")
             self._opened += 1
             folder = self.folder / f"footage-{self._opened}"
             try:
-                footage = make(folder)
+                self.project = Project(make(folder), self.server.limits)
+                self.run = None
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+            finally:
+                if self._closed:  # in the meantime
+                    shutil.rmtree(self.folder, ignore_errors=True)
             for old in self.folder.glob("footage-*"):
                 if old != folder:
                     shutil.rmtree(old, ignore_errors=True)
-            self.project = Project(footage, self.server.limits)
-            self.run = None
-            if self._closed:  # the tab was closed in the meantime
-                shutil.rmtree(self.folder, ignore_errors=True)
             return self.project
 
     def segment(self, settings: Settings, *, start: int, direction: Direction) -> Run:
         """Start a run of the project; InputError as ``Run``, or if one is in progress."""
-        if self.project is None:
-            raise InputError("there is no video yet")
-        if self.busy:
-            raise InputError("a segmentation is running already")
-        self.run = Run(
-            self.project,
-            self.server.networks,
-            settings,
-            device=self.server.device,
-            start=start,
-            direction=direction,
-        )
-        return self.run
+        with self._changing:
+            if self.project is None:
+                raise InputError("there is no video yet")
+            if self.busy:
+                raise InputError("a segmentation is running already")
+            self.run = Run(
+                self.project,
+                self.server.networks,
+                settings,
+                device=self.server.device,
+                start=start,
+                direction=direction,
+            )
+            return self.run
 
     def close(self) -> None:
         """Cancel the run, wait for its end, and remove all files."""
+        self._closed = True
         if self.run is not None:
             self.run.cancel()
             self.run.wait()
-        self._closed = True
         shutil.rmtree(self.folder, ignore_errors=True)

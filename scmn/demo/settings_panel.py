@@ -23,11 +23,11 @@ class SettingsPanel:
             self._network = ui.select(server.networks.names, value=BUNDLED, label="network")
             self._network.classes("w-full")
             with ui.grid(columns=2).classes("w-full gap-2"):
-                self._size = _number("shorter side, pixels", value=Settings().size)
+                self._size = _number("shorter side", "pixels", value=Settings().size)
                 precisions = PRECISIONS.get(server.device.split(":")[0], ["fp32"])
                 self._precision = ui.select(precisions, value="fp32", label="precision")
-                self._every = _number("remember every n-th frame")
-                self._most = _number("remember at most, frames")
+                self._every = _number("memory interval", "frames")
+                self._most = _number("memory size", "frames")
 
     @property
     def settings(self) -> Settings:
@@ -45,7 +45,6 @@ class SettingsPanel:
         )
 
 
-def _number(label: str, *, value: int | None = None) -> ui.number:
-    return ui.number(label, value=value, min=1, precision=0, placeholder="as it is").props(
-        "clearable"
-    )
+def _number(label: str, unit: str, *, value: int | None = None) -> ui.number:
+    field = ui.number(label, value=value, min=1, precision=0, suffix=unit)
+    return field.props("clearable stack-label")

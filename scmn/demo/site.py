@@ -13,6 +13,8 @@ from scmn.demo.session import Server, Session
 
 BODY_MARGIN = 2**20
 """A form is longer than its files."""
+HISTORY = 50
+"""Messages kept for a tab whose connection breaks; many hold a picture."""
 
 
 def serve(
@@ -75,4 +77,5 @@ def serve(
         reload=False,
         show=browser,
         show_welcome_message=False,
+        message_history_length=HISTORY,
     )

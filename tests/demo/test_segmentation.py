@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from scmn import InputError, VideoSegmenter, build_model, save_weights
-from scmn.demo.footage import Limits
+from scmn.demo.footage import Limits, Upload
 from scmn.demo.project import Project
 from scmn.demo.segmentation import BUNDLED, Networks, Run, Settings
 from scmn.demo.session import Server, Session
 from tests.conftest import build_small
-from tests.demo.projects import make_project, square
+from tests.demo.projects import make_project, square, write_video
 
 NETWORKS = Networks()
 
@@ -197,4 +197,12 @@ def test_session_leaves_nothing_behind(tmp_path: Path) -> None:
         session.open_sample()
     session.close()
     assert run.finished
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_upload_that_ends_after_its_tab_leaves_nothing(tmp_path: Path) -> None:
+    session = Session(Server(tmp_path, NETWORKS, "cpu", Limits()))
+    session.close()
+    path = write_video(session.folder / "upload")  # what arrived late
+    session.open_uploads([Upload(path, "clip.mp4")])
     assert list(tmp_path.iterdir()) == []
