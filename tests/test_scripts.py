@@ -31,6 +31,12 @@ def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     assert len(masks) == 4
     given = read_label_map(tmp_path / "data/Annotations/480p" / name / "00000.png")
     assert all(np.array_equal(read_label_map(mask), given) for mask in masks)
+    write_label_map(masks[1], np.zeros_like(given))
+    again = run_python("scripts/repeat_first_mask.py", *options, "--output", tmp_path / "out")
+    assert again.returncode == 2
+    (line,) = again.stderr.splitlines()
+    assert f"{masks[1]} has been changed since it was written" in line
+    assert not read_label_map(masks[1]).any()
 
 
 def test_labelled_frames_can_be_trained_on(tmp_path: Path) -> None:

@@ -190,8 +190,9 @@ class Evaluator:
         folder = self.folder.path
         paths = [folder / "results.json", folder / "report.html"]
         if self.dataset is not None:
-            tables = table_paths(folder, self.dataset.split)
-            paths += [*tables, folder / f"{self.dataset.name}.zip"]
+            paths += table_paths(folder, self.dataset.split)
+            if self.dataset.archive is not None:
+                paths.append(folder / f"{self.dataset.name}.zip")
         self.folder.result_files().require_own(paths)
 
     def _begin(self) -> list[str]:

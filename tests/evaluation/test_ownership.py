@@ -95,7 +95,14 @@ def test_evaluate_refuses_a_corrected_result(
 
 
 @pytest.mark.parametrize(
-    "name", ["masks/clip/extra.png", "overlays/clip.mp4", "report.html", "results.json"]
+    "name",
+    [
+        "masks/clip/extra.png",
+        "overlays/clip.mp4",
+        "rgba/clip/1/00000.png",
+        "report.html",
+        "results.json",
+    ],
 )
 def test_evaluate_refuses_to_replace_files_of_the_user(
     name: str, clip: Path, first: Path, weights: Path, tmp_path: Path
