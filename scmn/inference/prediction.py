@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scmn.data.masks import object_ids, to_one_hot
 from scmn.errors import InputError
+from scmn.inference.confidence import mask_confidence
 from scmn.inference.devices import Download
 from scmn.inference.geometry import FrameGeometry, most_probable
 from scmn.networks.base import STRIDE
@@ -83,26 +84,16 @@ class Prediction:
         probability: what AFB-URR (Liang et al., NeurIPS 2020, 3.4) calls uncertain where they are
         close.
         """
-        margins, pixels = self._mask_sums
-        return margins / pixels.clamp(min=1)
+        return self._mask_confidence[0]
 
     @property
     def present(self) -> Tensor:
         """Whether each object has a mask on this frame, bool (N,), on the device."""
-        return self._mask_sums[1] > 0
+        return self._mask_confidence[1] > 0
 
     @cached_property
-    def _mask_sums(self) -> tuple[Tensor, Tensor]:
-        """The sum of ``1 - p2 / p1`` over each object's mask, and its pixels, both (N,)."""
-        probabilities = self.network_probabilities.float()
-        sums = probabilities.new_zeros(2, probabilities.shape[0])
-        if self.object_ids:
-            (first, second), channels = probabilities.topk(2, dim=0)
-            margins = (1 - second / first).flatten()
-            channel = channels[0].flatten()
-            sums[0].scatter_add_(0, channel, margins)
-            sums[1].scatter_add_(0, channel, torch.ones_like(margins))
-        return sums[0, 1:], sums[1, 1:]
+    def _mask_confidence(self) -> tuple[Tensor, Tensor]:
+        return mask_confidence(self.network_probabilities)
 
     @property
     def spatial_prior(self) -> Tensor | None:

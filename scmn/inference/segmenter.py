@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from pydantic import SkipValidation
 from torch import Tensor
+from torch.nn import functional
 
 from scmn.data.masks import MAX_OBJECT_ID, ObjectCount, object_ids, to_one_hot
 from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
+from scmn.inference.confidence import certainty, mask_confidence
 from scmn.inference.devices import (
     Precision,
     autocast,
@@ -205,7 +207,7 @@ class VideoSegmenter(Segmenter):
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
         try:
-            self._remember(image, masks, query, objects_per_batch, annotated=given is not None)
+            self._remember(image, masks, query, objects_per_batch, probabilities, given)
         except torch.OutOfMemoryError:
             self.bank.drop_objects_without_memory()
             raise
@@ -369,16 +371,35 @@ class VideoSegmenter(Segmenter):
         masks: Tensor,
         query: QueryFeatures | None,
         objects_per_batch: int,
-        *,
-        annotated: bool,
+        probabilities: Tensor,
+        given: Collection[int] | None,
     ) -> None:
-        if self.object_ids and self.bank.wants(self._time, annotated=annotated):
+        annotated = given is not None
+        trusted: list[bool] | None = None
+        assert self._geometry is not None
+        if self.bank.judges(self._time, annotated=annotated):
+            confidence, _ = mask_confidence(self._geometry.crop(probabilities[0]))
+            trusted = self.bank.trust(confidence.tolist(), given or ())
+        if self.bank.wants(self._time, annotated=annotated, trusted=trusted):
             with autocast(self.device, self.precision):
                 frame = self.model.encode_memory(
                     image, masks, query, objects_per_batch=objects_per_batch
                 )
-            self.bank.remember(self._time, frame, annotated=annotated)
+            weights = self._weights(probabilities, trusted)
+            frame = frame if weights is None else frame.weighted(weights)
+            self.bank.remember(self._time, frame, annotated=annotated, trusted=trusted)
         self._previous_masks = masks if self.model.uses_previous_masks else None
+
+    def _weights(self, probabilities: Tensor, trusted: Sequence[bool] | None) -> Tensor | None:
+        """Return the weights of this frame in the memory, (1, N or 1, 1, 1, h or 1, w or 1)."""
+        weights: Tensor | None = None
+        if trusted is not None:
+            weights = upload(torch.tensor(trusted), self.device).float().view(1, -1, 1, 1, 1, 1)
+        if self.memory_settings.weigh_cells:
+            cells = functional.avg_pool2d(certainty(probabilities[0])[0][None, None], STRIDE)
+            cells = cells[:, :, None, None]
+            weights = cells if weights is None else weights * cells
+        return weights
 
     def _prediction(
         self,

@@ -19,6 +19,8 @@ from scmn.networks.decoder import Decoder, Skips
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.memory_read import ReadSettings, Similarity, read_with_attention
 
+SMALLEST_WEIGHT = 1e-6
+"""Where all positions that are read have weight 0, the readout is 0."""
 STRIDE = 16
 """Height and width of a network's input are multiples of this."""
 
@@ -44,7 +46,21 @@ class MemoryFrames:
     key: Tensor
     """(B, N, Ck, T, h, w), or (B, 1, Ck, T, h, w) if the objects share it."""
     value: Tensor
-    """(B, N, Cv, T, h, w)."""
+    """(B, N, Cv, T, h, w), or Cv + 1 channels; see :meth:`weighted`."""
+
+    def weighted(self, weights: Tensor) -> MemoryFrames:
+        """Return the frames with a weight for each object and position.
+
+        The values are multiplied by the weights, which become one more channel: the weighted mean
+        of values that were read is the readout divided by its last channel.
+
+        Args:
+            weights: in [0, 1], expandable to (B, N, 1, T, h, w).
+        """
+        shape = list(self.value.shape)
+        shape[2] = 1
+        weights = weights.to(self.value.dtype).expand(shape)
+        return MemoryFrames(self.key, torch.cat([self.value * weights, weights], dim=2))
 
     @staticmethod
     def with_shared_key(query: QueryFeatures, value: Tensor) -> MemoryFrames:
@@ -225,9 +241,13 @@ class MemoryNetwork(nn.Module, ABC):
             Readout (B, N, Cv, h, w), and the attention that ``settings`` ask for; see
             :func:`~scmn.networks.memory_read.read_with_attention`.
         """
-        return read_with_attention(
+        readout, attention = read_with_attention(
             query.key, memory.key, memory.value, similarity=self.similarity, settings=settings
         )
+        if readout.shape[2] > self.value_dim:
+            values, weights = readout.float().split([self.value_dim, 1], dim=2)
+            readout = (values / weights.clamp_min(SMALLEST_WEIGHT)).to(readout.dtype)
+        return readout, attention
 
     def segment(
         self,

@@ -5,7 +5,7 @@ Source: STM (Oh et al., ICCV 2019, 3.5): the first, the previous and every n-th 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -56,6 +56,7 @@ class MemoryBank:
         self._similarity = similarity
         self._groups: list[_Group] = []
         self._last_annotated = 0
+        self._given_confidence: dict[int, float] = {}
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -92,40 +93,81 @@ class MemoryBank:
                 if rest:
                     group.store.keep_objects(rest)
                 group.object_ids.remove(object_id)
+                self._given_confidence.pop(object_id, None)
                 self._groups = [g for g in self._groups if g.object_ids]
                 return
         raise KeyError(object_id)
 
-    def wants(self, time: int, *, annotated: bool) -> bool:
-        """Whether the policy remembers this frame."""
-        return self.settings.keep_previous or self._lasting(time, annotated)
+    def judges(self, time: int, *, annotated: bool) -> bool:
+        """Whether it depends on the objects' confidence what of this frame is remembered."""
+        return self.settings.gate is not None and self.wants(time, annotated=annotated)
 
-    def remember(self, time: int, frame: MemoryFrames, *, annotated: bool) -> None:
-        """Remember a frame for all objects.
+    def trust(self, confidence: Sequence[float], given: Collection[int]) -> list[bool]:
+        """Return which objects have a mask on this frame that may be remembered.
+
+        Args:
+            confidence: of each object on this frame, 0 without a mask.
+            given: the ids of the objects whose masks are given on this frame.
+        """
+        numbers = dict(zip(self.object_ids, confidence, strict=True))
+        self._given_confidence.update({i: numbers[i] for i in given if numbers[i] > 0})
+        share = 0.0 if self.settings.gate is None else self.settings.gate.confidence
+        return [
+            i in given or (number > 0 and number >= share * self._given_confidence.get(i, 1.0))
+            for i, number in numbers.items()
+        ]
+
+    def wants(self, time: int, *, annotated: bool, trusted: Sequence[bool] | None = None) -> bool:
+        """Whether the policy remembers this frame for some object.
 
         Args:
             time: index of the frame in the video.
-            frame: its memory (T = 1) with the objects in the order of :attr:`object_ids`.
             annotated: whether the frame was given with masks.
+            trusted: what :meth:`trust` returned (None: every object is trusted).
         """
-        slot = _Slot(
-            time,
-            permanent=annotated and self.settings.keep_annotated,
-            lasting=self._lasting(time, annotated),
+        return any(
+            self._wanted(group, time, annotated=annotated)
+            for group, masks in self._by_group(trusted)
+            if any(masks)
         )
+
+    def remember(
+        self,
+        time: int,
+        frame: MemoryFrames,
+        *,
+        annotated: bool,
+        trusted: Sequence[bool] | None = None,
+    ) -> None:
+        """Remember a frame for all objects, or for the groups with objects that are trusted.
+
+        Args:
+            time: index of the frame in the video.
+            frame: its memory (T = 1) with the objects in the order of :attr:`object_ids`; of those
+                that are not trusted the weight is 0.
+            annotated: whether the frame was given with masks.
+            trusted: what :meth:`trust` returned (None: every object is trusted).
+        """
+        first = 0
+        for group, masks in self._by_group(trusted):
+            chosen = slice(first, first + len(group.object_ids))
+            if any(masks) and self._wanted(group, time, annotated=annotated):
+                slot = _Slot(
+                    time,
+                    permanent=annotated and self.settings.keep_annotated,
+                    lasting=self._lasting(group, time, annotated),
+                )
+                self._remember(group, slot, frame.objects(chosen))
+            first = chosen.stop
         if annotated:
             self._last_annotated = time
-        first = 0
-        for group in self._groups:
-            chosen = slice(first, first + len(group.object_ids))
-            self._remember(group, slot, frame.objects(chosen))
-            first = chosen.stop
 
     def attention(self, time: int, *, annotated: bool) -> Attention | None:
         """Return which attention of this frame's read :meth:`observe` needs, None for no call."""
         if self.settings.long_term is not None:
             return "positions"
-        return "frames" if self._restricted and self._lasting(time, annotated) else None
+        due = any(self._lasting(group, time, annotated) for group in self._groups)
+        return "frames" if self._restricted and due else None
 
     def observe(self, attention: Sequence[Tensor], masks: Tensor) -> None:
         """Take into account what a read found useful.
@@ -163,7 +205,11 @@ class MemoryBank:
             {"object_ids": group.object_ids, "slots": [asdict(slot) for slot in group.slots]}
             for group in self._groups
         ]
-        return tensors, {"last_annotated": self._last_annotated, "groups": groups}
+        return tensors, {
+            "last_annotated": self._last_annotated,
+            "given_confidence": list(self._given_confidence.items()),
+            "groups": groups,
+        }
 
     def restore(
         self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, earlier: int = 0
@@ -176,6 +222,7 @@ class MemoryBank:
             earlier: how many frames the remembered ones move back in time.
         """
         self._last_annotated = state["last_annotated"] - earlier
+        self._given_confidence = dict(state["given_confidence"])
         for number, saved in enumerate(state["groups"]):
             group = _Group(list(saved["object_ids"]), self._new_store())
             slots = [_Slot(**slot) for slot in saved["slots"]]
@@ -199,13 +246,28 @@ class MemoryBank:
             return LongTermStore(self.settings.long_term, self._similarity)
         return RestrictedStore() if self._restricted else MemoryStore()
 
-    def _lasting(self, time: int, annotated: bool) -> bool:
+    def _by_group(self, trusted: Sequence[bool] | None) -> Iterator[tuple[_Group, Sequence[bool]]]:
+        """Yield each group and which of its objects are trusted."""
+        first = 0
+        for group in self._groups:
+            last = first + len(group.object_ids)
+            yield group, [True] if trusted is None else trusted[first:last]
+            first = last
+
+    def _wanted(self, group: _Group, time: int, *, annotated: bool) -> bool:
+        return self.settings.keep_previous or self._lasting(group, time, annotated)
+
+    def _lasting(self, group: _Group, time: int, annotated: bool) -> bool:
         # A new object has no other memory than the frame it was given on.
         if annotated:
             return True
-        # As in the published STCN, counted from the last annotated frame.
         every = self.settings.every
-        return every is not None and (time - self._last_annotated) % every == 0
+        if every is None:
+            return False
+        if self.settings.gate is None:
+            # As in the published STCN, counted from the last annotated frame.
+            return (time - self._last_annotated) % every == 0
+        return time - max(slot.time for slot in group.slots if slot.lasting) >= every
 
     def _remember(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
         restricted = group.store if isinstance(group.store, RestrictedStore) else None

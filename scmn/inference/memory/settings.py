@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from scmn.errors import InputError
-from scmn.settings import Count, Positive, check, settings, within
+from scmn.settings import Count, Positive, Share, check, settings, within
 
 Eviction = Literal["oldest", "usage"]
 
@@ -64,6 +64,17 @@ class LongTermSettings:
 
 
 @settings()
+class GateSettings:
+    """Remember an object only from frames where its mask is trusted.
+
+    Attributes:
+        confidence: the least confidence, as a share of that on the object's latest given frame.
+    """
+
+    confidence: Share = 0.8
+
+
+@settings()
 class MemorySettings:
     """Which frames are remembered and how they are read.
 
@@ -82,6 +93,9 @@ class MemorySettings:
         kernel: kernelised read (None: every position is read everywhere).
         long_term: make prototypes of frames that are no longer among the newest, instead of
             ``max_frames`` (None: frames are kept or dropped).
+        gate: remember an object only where its mask is trusted, and the next trusted frame where an
+            n-th one is not (None: whatever its mask is like).
+        weigh_cells: weigh each remembered position by how certain its pixels were.
     """
 
     every: Count | None
@@ -92,6 +106,8 @@ class MemorySettings:
     kernel: KernelSettings | None = None
     eviction: Eviction = "oldest"
     long_term: LongTermSettings | None = None
+    gate: GateSettings | None = None
+    weigh_cells: bool = False
 
     def __post_init__(self) -> None:
         """
