@@ -30,3 +30,13 @@ def told() -> Iterator[None]:
     except Exception:
         logger.exception("an action on the page failed")
         complain("that failed; the server's log has the details")
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show what the page is doing while the block lasts."""
+    note = ui.notification(text, spinner=True, timeout=None)
+    try:
+        yield
+    finally:
+        note.dismiss()

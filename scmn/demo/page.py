@@ -11,7 +11,7 @@ from scmn.data.boxes import box_mask
 from scmn.demo.canvas import Canvas, Marks
 from scmn.demo.drawing import box, polygon, stroke
 from scmn.demo.footage import Upload
-from scmn.demo.messages import told
+from scmn.demo.messages import told, waiting
 from scmn.demo.object_panel import ObjectPanel
 from scmn.demo.project import Project
 from scmn.demo.run_panel import RunPanel
@@ -63,7 +63,7 @@ class Page:
 
     async def open(self, uploads: Sequence[Upload] | None) -> None:
         """Start a project from uploaded files, or with the sample (None)."""
-        with told():
+        with told(), waiting("reading the video"):
             if uploads is None:
                 await asyncio.to_thread(self.session.open_sample)
             else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from scmn.demo.messages import complain, told
+from scmn.demo.messages import complain, told, waiting
 from scmn.demo.segmentation import Direction, Progress
 from scmn.demo.settings_panel import SettingsPanel
 from scmn.demo.takeaway import TAKEAWAYS, take_away
@@ -90,7 +90,7 @@ class RunPanel:
             self._page.refresh()
 
     async def _take(self, kind: str) -> None:
-        with told():
+        with told(), waiting(f"writing: {TAKEAWAYS[kind]}"):
             _ = self._page.project  # no run is changing it
             path, name = await asyncio.to_thread(take_away, self._page.session, kind)
             ui.download.file(path, name)

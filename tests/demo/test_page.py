@@ -236,29 +236,28 @@ def test_killed_tab_ends_its_run_and_leaves_nothing(
 
 
 def test_cancelled_and_backward_runs_keep_names(
-    open_tab: Callable[[], Tab], clip: Path, tmp_path: Path
+    open_tab: Callable[[], Tab], tmp_path: Path
 ) -> None:
     tab = open_tab()
-    tab.upload(clip)
-    tab.wait_for_frame(0, LAST)
-    paint(tab, 0, 1)
+    tab.click("Sample")
+    tab.wait_for_frame(0, 39)
+    tab.drag([(0.3, 0.6), (0.4, 0.6)])
     name = tab.page.get_by_label("name of object 1")
     name.fill('a "fast" car')
     name.press("Enter")
     tab.page.get_by_label('name of a "fast" car').wait_for()
     tab.click("Segment")
-    tab.page.get_by_text(re.compile("[1-4] of 8 frames")).wait_for()
+    tab.page.get_by_text(re.compile(r"of 40 frames, [\d.]+ frames/s, \d+ s left")).wait_for()
     tab.click("Cancel")
     tab.page.get_by_role("button", name="Cancel", exact=True).wait_for(state="hidden")
     done = read_masks(tab.download("Masks", tmp_path))
-    assert 0 < len(done) < 8
+    assert 0 < len(done) < 40
     last = max(done)
-    tab.wait_for_frame(last, LAST)
+    tab.wait_for_frame(last, 39)
     tab.click("Backward")
     tab.wait_for_run(last + 1)
     content = json.loads(tab.download("COCO", tmp_path).read_text())
     assert content["categories"] == [{"id": 1, "name": 'a "fast" car'}]
-    assert len(content["annotations"]) >= last + 1
 
 
 def test_password_is_asked_for_elsewhere(
