@@ -21,7 +21,12 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT.csv")
     parser.add_argument("--every", type=int, default=1, help="keep every n-th point (%(default)s)")
     given = parser.parse_args()
-    events = EventAccumulator(str(given.run / "tensorboard"), size_guidance={"scalars": 0})
+    if given.every < 1:
+        raise InputError(f"--every must be at least 1, not {given.every}")
+    folder = given.run / "tensorboard"
+    if not folder.is_dir():
+        raise InputError(f"{given.run} is not a training run: it has no folder tensorboard")
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     names = sorted(events.Tags()["scalars"])
     if not names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -141,3 +142,35 @@ def test_scripts_report_wrong_arguments_in_one_line(script: str) -> None:
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "expected"),
+    [
+        ("ablation", ["{folder}/broken.yaml", "--report-only"], "broken.yaml is not valid YAML"),
+        ("ablation", ["{folder}/list.yaml", "--report-only"], "list.yaml must hold 'key: value'"),
+        ("ablation", ["{folder}/not-text.yaml", "--report-only"], "not valid YAML"),
+        ("export_scalars", ["{folder}/none", "{folder}/out.csv"], "none is not a training run"),
+        ("export_scalars", ["{folder}", "{folder}/out.csv", "--every", "0"], "at least 1"),
+    ],
+)
+def test_scripts_report_wrong_files_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    script: str,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [1,\n b: }")
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    (tmp_path / "not-text.yaml").write_bytes(b"\xff\xfe")
+    given = [argument.format(folder=tmp_path) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *given])
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / "scripts" / f"{script}.py"), run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line

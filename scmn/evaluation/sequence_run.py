@@ -30,10 +30,12 @@ from scmn.evaluation.warm_up import WarmUp
 from scmn.evaluation.written_files import WrittenFiles
 from scmn.exports import FRAME_RATE, SequenceExports
 from scmn.inference.base import Direction, Segmenter
+from scmn.inference.devices import explain_exhausted_memory
 from scmn.inference.frames import upload_frame
 from scmn.inference.prediction import Prediction
 from scmn.visualization import contact_sheet, overlay
 
+MEMORY_ADVICE = "lower evaluation.size, memory.max_frames or evaluation.objects_per_batch"
 PICTURES_PER_SEQUENCE = 4
 PICTURE_HEIGHT, PICTURE_WIDTH = 240, 640
 """Of the largest picture: four of a panorama would be wider than a JPEG can be."""
@@ -201,14 +203,10 @@ class SequenceRun:
     def _located(self, where: str) -> Iterator[None]:
         """Say where in the data an error occurred."""
         try:
-            yield
+            with explain_exhausted_memory(self.segmenter.device, MEMORY_ADVICE):
+                yield
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"{where}: {self.segmenter.device} is out of memory; lower evaluation.size, "
-                "memory.max_frames or evaluation.objects_per_batch"
-            ) from error
 
     def _exports(self) -> SequenceExports:
         video = self.source if isinstance(self.source, VideoFile) else None

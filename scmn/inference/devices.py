@@ -22,6 +22,11 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 in convolutions and matrix products; or automatic mixed precision, whose float32 part is IEEE."""
 DEVICE_TYPES = ("cpu", "cuda", "mps")
 """Torch knows others, most of which its builds lack."""
+OUT_OF_MEMORY = (
+    "can't allocate memory", "not enough memory", "Storage size calculation overflowed",
+    "Insufficient memory", "bad_alloc",
+)  # fmt: skip
+"""In the messages of torch (Linux, Windows, a size that no number holds), OpenCV and C++."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -84,6 +89,25 @@ def _warn_of_emulation_once(device_type: str) -> None:
         "than fp32; precision 'auto' chooses the faster",
         device_type,
     )
+
+
+@contextmanager
+def explain_exhausted_memory(device: torch.device, advice: str) -> Iterator[None]:
+    """Raise an InputError with ``advice`` where memory of the device or the host runs out."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        where = device if isinstance(error, torch.OutOfMemoryError) else "the CPU"
+        raise InputError(f"{where} is out of memory; {advice}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: only torch's GPUs and Python have an exception of their own."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class VideoSegmenter(Segmenter):
             masks = geometry.without_padding(masks)
         try:
             self._remember(image, masks, query, objects_per_batch, probabilities, given)
-        except torch.OutOfMemoryError:
+        except Exception:  # memory is exhausted
             self.bank.drop_objects_without_memory()
             raise
         self._time += 1

@@ -15,7 +15,7 @@ from scmn.config import Config, check_config, config_to_yaml
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.acceleration.network import compile_parts
-from scmn.inference.devices import resolve_precision
+from scmn.inference.devices import explain_exhausted_memory, resolve_precision
 from scmn.inference.memory.settings import complete_settings
 from scmn.networks.base import MemoryNetwork
 from scmn.output_lock import output_lock
@@ -39,6 +39,8 @@ from scmn.training.settings import TrainingSettings
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
 from scmn.weights.files import check_finite
+
+MEMORY_ADVICE = "lower a stage's clips_per_pass, clip.size, clip.frames or a data set's repeat"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def train(
         trainer = Trainer(config, output, processes, interruption)
         trainer.start(stage=stage, resume=resume, weights=weights)
         try:
-            return trainer.run()
+            with explain_exhausted_memory(processes.device, MEMORY_ADVICE):
+                return trainer.run()
         finally:
             trainer.progress.close()
 

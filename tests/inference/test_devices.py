@@ -5,12 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from scmn import InputError, VideoSegmenter
 from scmn.inference import devices
-from scmn.inference.devices import autocast, float32_products, resolve_device, resolve_precision
+from scmn.inference.devices import (
+    autocast,
+    explain_exhausted_memory,
+    float32_products,
+    resolve_device,
+    resolve_precision,
+)
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -60,6 +68,32 @@ def test_missing_cuda_is_rejected() -> None:
 def test_unknown_devices_are_rejected(device: str) -> None:
     with pytest.raises(InputError, match=f"unknown device '{device}': use auto, cpu"):
         resolve_device(device)
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: torch.empty(10**15, dtype=torch.uint8),
+        lambda: torch.empty(2**62),
+        lambda: np.empty(10**15),
+        lambda: cv2.resize(np.zeros((2, 2), np.uint8), (2**24, 2**24)),
+    ],
+    ids=["torch", "torch, more than a number holds", "numpy", "opencv"],
+)
+def test_exhausted_memory_of_the_host_is_explained(allocate: Callable[[], object]) -> None:
+    with (
+        pytest.raises(InputError, match=r"^the CPU is out of memory; buy more$"),
+        explain_exhausted_memory(torch.device("cpu"), "buy more"),
+    ):
+        allocate()
+
+
+def test_other_errors_are_not_explained_as_exhausted_memory() -> None:
+    with (
+        pytest.raises(RuntimeError, match="mat1 and mat2 shapes"),
+        explain_exhausted_memory(torch.device("cpu"), "buy more"),
+    ):
+        torch.zeros(2, 3) @ torch.zeros(2, 3)
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])

@@ -593,3 +593,9 @@ def test_train_reports_an_unknown_stage_and_an_unwritable_folder(
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write to"):
         train(settings, tmp_path / "file" / "run")
+
+
+def test_exhausted_memory_is_one_line(davis: Path, tmp_path: Path) -> None:
+    repeat = f"training.stages.pretrain.data.stills.repeat={10**15}"
+    with pytest.raises(InputError, match=r"the CPU is out of memory; lower .*data set's repeat"):
+        train(config(tmp_path, davis, repeat), tmp_path / "run")
