@@ -12,6 +12,8 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from scmn.errors import InputError
+
 
 class Progress:
     """Bar and TensorBoard of the first process; silent in the others."""
@@ -22,8 +24,14 @@ class Progress:
             folder: folder of TensorBoard's files.
             visible: whether this is the process that logs.
             iteration: steps done so far; later points of an interrupted run are hidden.
+
+        Raises:
+            InputError: the folder cannot be written.
         """
-        self._writer = SummaryWriter(str(folder), purge_step=iteration) if visible else None
+        try:
+            self._writer = SummaryWriter(str(folder), purge_step=iteration) if visible else None
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
         self._visible = visible
         self._bar: tqdm[Any] | None = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,14 @@ def test_natural_order_is_total(names: list[str], data: st.DataObject) -> None:
 def test_natural_order_sorts_numbers_by_value(numbers: set[int]) -> None:
     names = [f"frame_{number}.jpg" for number in numbers]
     assert sorted(names, key=natural_order) == [f"frame_{n}.jpg" for n in sorted(numbers)]
+
+
+def test_list_images_reports_a_folder_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:  # chmod does not stop root, as whom tests may run
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"^folder .* cannot be read: Permission denied$"):
+        list_images(tmp_path)

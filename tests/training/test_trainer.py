@@ -599,3 +599,17 @@ def test_exhausted_memory_is_one_line(davis: Path, tmp_path: Path) -> None:
     repeat = f"training.stages.pretrain.data.stills.repeat={10**15}"
     with pytest.raises(InputError, match=r"the CPU is out of memory; lower .*data set's repeat"):
         train(config(tmp_path, davis, repeat), tmp_path / "run")
+
+
+def test_a_tensorboard_folder_that_is_a_file_is_reported(davis: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/tensorboard").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot write to .*tensorboard: File exists"):
+        train(config(tmp_path, davis), tmp_path / "run")
+    assert (tmp_path / "run/tensorboard").read_text() == "mine"
+
+
+@pytest.mark.parametrize("absurd", ["frames=1000000000", "size=[100000,100000]"])
+def test_absurd_clips_are_refused(davis: Path, tmp_path: Path, absurd: str) -> None:
+    with pytest.raises(InputError, match="must be less than or equal to"):
+        config(tmp_path, davis, f"training.stages.main.clip.{absurd}")

@@ -18,10 +18,10 @@ from scmn.settings import CountOrZero, Pair, Share, settings
 class ClipSettings:
     """What all clips of a training stage have in common."""
 
-    frames: Annotated[int, Field(ge=2)] = 3
+    frames: Annotated[int, Field(ge=2, le=1000)] = 3
     """Frames of a clip (STM and STCN: 3)."""
-    size: Pair[Annotated[int, Field(ge=16, multiple_of=16)]] = (384, 384)
-    """Height, width of the crop in pixels (STM and STCN: 384)."""
+    size: Pair[Annotated[int, Field(ge=16, le=32752, multiple_of=16)]] = (384, 384)
+    """Height, width of the crop in pixels (STM and STCN: 384); OpenCV warps no larger image."""
     max_objects: ObjectCount = 3
     """Object channels; of a clip with more objects a random choice is kept (STM: 3)."""
     minimum_area: Share = 0.0005

@@ -16,7 +16,7 @@ _ObjectsOrNone = Annotated[int, Field(ge=0, le=MAX_OBJECT_ID)]
 class SyntheticSettings:
     """What synthetic sequences show; ranges are inclusive."""
 
-    size: Pair[Annotated[int, Field(ge=32)]] = (480, 854)
+    size: Pair[Annotated[int, Field(ge=32, le=32766)]] = (480, 854)
     """Height, width in pixels. The scene of a sequence does not depend on it."""
     frames: Count = 40
     objects: Range[ObjectCount] = (1, 4)
