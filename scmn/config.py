@@ -42,6 +42,11 @@ class ModelSettings:
     switches: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network."""
 
+    def __post_init__(self) -> None:
+        for name in ("name", "backbone", "weights", "pretrained_backbone"):
+            if name in self.switches:
+                raise InputError(f"switches: '{name}' is no switch of a network")
+
 
 @settings()
 class Config:
@@ -125,9 +130,9 @@ def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     chain: list[tuple[Path, dict[str, Any]]] = []
     current: Path | None = path
     while current is not None:
-        if any(current.resolve() == file.resolve() for file, _ in chain):
-            raise InputError(f"{path}: its chain of 'base:' files comes back to {current}")
         content = read_yaml(current)
+        if any(current.samefile(file) for file, _ in chain):
+            raise InputError(f"{path}: its chain of 'base:' files comes back to {current}")
         base = content.pop("base", None)
         chain.append((current, content))
         current = None if base is None else current.parent / str(base)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def youtube_vos_sequences(
     """
     folder = split_folder(root, split, LAYOUT)
     meta_file = folder / "meta.json"
-    videos = _read_meta(meta_file) if meta_file.is_file() else None
+    videos = _read_meta(meta_file) if os.path.lexists(meta_file) else None
     listed = subfolders(folder / "JPEGImages") if videos is None else list(videos)
     source = folder / "JPEGImages" if videos is None else meta_file
     selected = select_sequences(listed, names, source)
@@ -95,13 +96,15 @@ class _Video:
 def _seen_categories(root: Path) -> frozenset[str] | None:
     """Return the categories of the training split; None if its ``meta.json`` is not there."""
     meta_file = root / TRAINING_SPLIT / "meta.json"
-    if not meta_file.is_file():
+    if not os.path.lexists(meta_file):
         return None
     videos = _read_meta(meta_file).values()
     return frozenset(category for video in videos for category in video.categories.values())
 
 
 def _read_meta(path: Path) -> dict[str, _Video]:
+    if not path.is_file():  # a pipe or a device may never end
+        raise InputError(f"{path} is not a file")
     try:
         videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
         return {

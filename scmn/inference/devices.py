@@ -52,6 +52,8 @@ def resolve_device(name: str | torch.device) -> torch.device:
             raise InputError(
                 f"no device '{name}': this machine has only {torch.cuda.device_count()} GPUs"
             )
+    elif device.type == "cpu" and device.index:
+        raise InputError(f"no device '{name}': there is one, 'cpu'")
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"no device '{name}': torch finds no Apple GPU on this machine")
     return device

@@ -109,7 +109,7 @@ class CheckpointFolder:
                 be replaced.
         """
         if resume is not None:
-            elsewhere = resume.resolve().parent != self.folder.resolve()
+            elsewhere = resume.is_file() and resume.resolve().parent != self.folder.resolve()
             if elsewhere and not self.is_empty:
                 raise InputError(
                     f"{self.folder} holds checkpoints already, which {resume} would replace; leave "
@@ -119,7 +119,8 @@ class CheckpointFolder:
         if self.is_empty:
             return None
         if not self.last.is_file():
-            raise InputError(f"{self.last} is missing; {self._advice()}")
+            problem = "not a file" if os.path.lexists(self.last) else "missing"
+            raise InputError(f"{self.last} is {problem}; {self._advice()}")
         try:
             return read_checkpoint(self.last)
         except InputError as error:
@@ -128,7 +129,7 @@ class CheckpointFolder:
     @property
     def is_empty(self) -> bool:
         """Whether the folder has no checkpoint."""
-        return not (self.last.is_file() or self.best.is_file() or self._numbered())
+        return not (os.path.lexists(self.last) or self.best.is_file() or self._numbered())
 
     def newest_good(self) -> Path | None:
         """Return the readable checkpoint with the highest number, or else ``best.pt``."""

@@ -216,6 +216,8 @@ def read_description(content: Any, path: Path) -> ModelDescription:
     """
     if not isinstance(content, Mapping) or not {"name", "settings"} <= set(content):
         raise InputError(f"{path}: its description lacks 'name' and 'settings'")
+    if not isinstance(content["settings"], Mapping):
+        raise InputError(f"{path}: the settings in its description are not names and values")
     name, settings = str(content["name"]), content["settings"]
     if name not in MODELS:
         return ModelDescription(name, settings)

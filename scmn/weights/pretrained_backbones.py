@@ -80,6 +80,8 @@ def _downloaded(backbone: str) -> Path:
 
 def _read_weights(file: Path) -> dict[str, torch.Tensor]:
     """Read a file of tensors; a hash at the end of its name, as torch.hub has it, is checked."""
+    if not file.is_file():  # a pipe or a device may never end
+        raise InputError(f"pretrained weights not found: {file}")
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -92,9 +94,8 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
             io.BytesIO(content), map_location="cpu", weights_only=True
         )
     except Exception as error:  # torch.load raises many kinds of errors for other files
-        raise InputError(
-            f"{file} is not a file of weights: {str(error).splitlines()[0]}"
-        ) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{file} is not a file of weights: {reason}") from error
     return state
 
 

@@ -72,6 +72,8 @@ def coco_images(image_folder: Path, annotation_file: Path) -> tuple[CocoImage, .
     coco_tools()
     if not image_folder.is_dir():
         raise InputError(f"folder {image_folder} does not exist; expected the images of COCO")
+    if not annotation_file.is_file():  # a pipe or a device may never end
+        raise InputError(f"{annotation_file} does not exist; expected COCO's file of instances")
     try:
         content = json.loads(annotation_file.read_text(encoding="utf-8"))
         outlines = _outlines_by_image(content["annotations"])

@@ -1,0 +1,37 @@
+"""The scene of the campaign: made once for each test process, restored for each case."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from scmn.cli import eval_main, train_main
+from tests.robustness.scene import Scene
+
+if sys.platform == "win32":  # has no pipes, devices and signals of this kind
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def made_scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
+    """The scene and an untouched copy of it."""
+    folder = tmp_path_factory.mktemp("scene")
+    scene = Scene(folder / "scene")
+    scene.build()
+    eval_main([str(argument) for argument in scene.segment()])
+    train_main([str(argument) for argument in scene.resume()])
+    for output in (scene.results, scene.run):
+        (output / "notes.txt").write_text("of the user")
+    shutil.copytree(scene.root, folder / "original", symlinks=True)
+    return scene, folder / "original"
+
+
+@pytest.fixture
+def scene(made_scene: tuple[Scene, Path]) -> Scene:
+    """Good inputs and the results of complete runs; a case may damage them."""
+    scene, original = made_scene
+    scene.restore(original)
+    return scene

@@ -1,0 +1,379 @@
+"""Files that can be read but hold the wrong thing: masks, frames, videos, weights."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from scmn.data.masks import write_label_map
+from scmn.data.video import VideoWriter
+from tests.robustness.campaign import Case, cases
+from tests.robustness.scene import SIZE, Scene, two_objects
+
+Damage = Callable[[Scene], list[object]]
+HEIGHT, WIDTH = SIZE
+BEGUN: Any = {"writes": ("new/*",)}
+"""The mistake is found in the middle of a sequence."""
+RAMP = np.tile(np.arange(WIDTH), (HEIGHT, 1))
+
+
+def mask(image: Image.Image, name: str = "mask.png", **options: Any) -> Damage:
+    def damage(scene: Scene) -> list[object]:
+        path = scene.root / name
+        image.save(path, **options)
+        return scene.segment(mask=path)
+
+    return damage
+
+
+def labels(content: np.ndarray) -> Damage:
+    def damage(scene: Scene) -> list[object]:
+        write_label_map(scene.mask, content.astype(np.uint8))
+        return scene.segment("--output", scene.new)
+
+    return damage
+
+
+def grey(content: np.ndarray) -> Damage:
+    return mask(Image.fromarray(content.astype(np.uint8)))
+
+
+def with_alpha() -> Image.Image:
+    """The object is in alpha, the colours are those of the picture."""
+    pixels = np.full((*SIZE, 4), 255, np.uint8)
+    pixels[..., 3] = 255 * (two_objects() > 0)
+    return Image.fromarray(pixels)
+
+
+def two_masks_for_a_frame(scene: Scene) -> list[object]:
+    for name in "ab":
+        (scene.root / name).mkdir()
+        shutil.copy(scene.mask, scene.root / name / "00001.png")
+    return [*scene.segment(mask=scene.root / "a/00001.png"), "--mask", scene.root / "b/00001.png"]
+
+
+def mask_of_no_frame(scene: Scene) -> list[object]:
+    shutil.copy(scene.mask, scene.root / "00009.png")
+    return [*scene.segment(), "--mask", scene.root / "00009.png"]
+
+
+def later_mask_small(scene: Scene) -> list[object]:
+    shutil.copy(scene.mask, scene.root / "00000.png")
+    write_label_map(scene.root / "00003.png", np.ones((5, 5), np.uint8))
+    first = scene.root / "00000.png"
+    return [*scene.segment("--output", scene.new, mask=first), "--mask", scene.root / "00003.png"]
+
+
+def empty_folder_of_masks(scene: Scene) -> list[object]:
+    (scene.root / "masks").mkdir()
+    return scene.segment(mask=scene.root / "masks")
+
+
+MASKS = [
+    Case("mask without an object", labels(np.zeros(SIZE)), "has no object"),
+    Case("mask of void alone", labels(np.full(SIZE, 255)), "has no object"),
+    Case("small mask", labels(np.ones((5, 5))), "5x5 pixels but its frame is 96x64", **BEGUN),
+    Case("turned mask", labels(two_objects().T), "64x96 pixels but its frame is 96x64", **BEGUN),
+    Case("antialiased mask", grey(RAMP * 2), "greyscale with values"),
+    Case("dark antialiased mask", grey(RAMP // 2), "shades|greyscale"),
+    Case("16-bit mask", mask(Image.fromarray((RAMP * 600).astype(np.uint16))), "values"),
+    Case("float mask", mask(Image.fromarray(RAMP.astype(np.float32)), "mask.tiff"), "mode F"),
+    Case("CMYK mask", mask(Image.new("CMYK", (WIDTH, HEIGHT)), "mask.tiff"), "mode CMYK"),
+    Case("photo as mask", mask(Image.effect_noise((WIDTH, HEIGHT), 80).convert("RGB")), "mask"),
+    Case("other colours", mask(Image.new("RGB", (WIDTH, HEIGHT), (1, 2, 3))), "DAVIS palette"),
+    Case("object in alpha", mask(with_alpha()), "alpha"),
+    Case("JPEG as mask", mask(Image.new("L", (WIDTH, HEIGHT), 255), "mask.jpg"), "JPEG"),
+    Case("JPEG called PNG", mask(Image.new("L", (WIDTH, HEIGHT), 255), format="JPEG"), "JPEG"),
+    Case("WebP as mask", mask(Image.new("RGB", (WIDTH, HEIGHT)), "mask.webp"), "WEBP"),
+    Case("two masks for a frame", two_masks_for_a_frame, "for the same frame"),
+    Case("mask that matches no frame", mask_of_no_frame, "matches no frame"),
+    Case("small mask of a later frame", later_mask_small, r"00003\.png is 5x5", **BEGUN),
+    Case("empty folder of masks", empty_folder_of_masks, "contains no images"),
+    Case(
+        "more objects than allowed",
+        lambda scene: scene.segment("--output", scene.new, "evaluation.max_objects=1"),
+        "2 objects.*1|more than",
+        writes=("new/*",),
+    ),
+    Case("folder of frames as mask", lambda s: s.segment(mask=s.frames), r"00000\.jpg"),
+    Case("video as mask", lambda s: s.segment(mask=s.clip), r"clip\.mp4"),
+]
+
+
+def frame(image: Image.Image, name: str = "00002.png", **options: Any) -> Damage:
+    """Put another image in the place of the third frame."""
+
+    def damage(scene: Scene) -> list[object]:
+        scene.frame(2).unlink()
+        image.save(scene.frames / name, **options)
+        return scene.segment("--output", scene.new)
+
+    return damage
+
+
+def sixteen_bit() -> Image.Image:
+    return Image.fromarray((RAMP * 600).astype(np.uint16))
+
+
+def only(*names: str) -> Damage:
+    def damage(scene: Scene) -> list[object]:
+        for path in scene.frames.iterdir():
+            path.unlink()
+        for name in names:
+            (scene.frames / name).write_text("")
+        return scene.segment("--output", scene.new)
+
+    return damage
+
+
+def twice_the_same_stem(scene: Scene) -> list[object]:
+    Image.new("RGB", (WIDTH, HEIGHT)).save(scene.frames / "00002.png")
+    return scene.segment()
+
+
+def bomb(path: Path) -> None:
+    """A PNG of a few bytes that claims to be 60000x60000 pixels."""
+    import struct
+    import zlib
+
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+
+
+def huge_frame(scene: Scene) -> list[object]:
+    scene.frame(2).unlink()
+    bomb(scene.frames / "00002.png")
+    return scene.segment("--output", scene.new)
+
+
+def huge_mask(scene: Scene) -> list[object]:
+    bomb(scene.mask)
+    return scene.segment()
+
+
+FRAMES = [
+    Case("16-bit frame", frame(sixteen_bit()), "expected 8 bits", **BEGUN),
+    Case("frame that is a bomb", huge_frame, r"00002\.png", **BEGUN),
+    Case("mask that is a bomb", huge_mask, r"mask\.png"),
+    Case("no frame", only(), "neither images nor folders"),
+    Case("hidden frames", only(".00000.jpg"), "neither images nor folders"),
+    Case("frames of other types", only("00000.txt", "00001.exr"), "neither images nor folders"),
+    Case("all frames empty", only("00000.jpg"), r"00000\.jpg", **BEGUN),
+    Case("two frames of one stem", twice_the_same_stem, "two images for frame '00002'"),
+    Case("no video", lambda s: s.segment(video=s.root / "none.mp4"), "does not exist"),
+    Case(
+        "folders where a mask file is given",
+        lambda s: s.segment(video=s.davis / "JPEGImages/480p"),
+        "folder",
+    ),
+    Case(
+        "folders without masks",
+        lambda s: s.segment(video=s.davis / "JPEGImages/480p", mask=s.youtube),
+        "does not exist",
+    ),
+]
+
+
+def video(write: Callable[[Path], None], name: str = "other.mp4") -> Damage:
+    def damage(scene: Scene) -> list[object]:
+        write(scene.root / name)
+        return scene.segment("--output", scene.new, video=scene.root / name)
+
+    return damage
+
+
+def only_sound(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = np.zeros((1, 8000), np.float32)
+        audio = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
+        audio.rate = 8000
+        container.mux(stream.encode(audio))
+        container.mux(stream.encode(None))
+
+
+def two_sizes(path: Path) -> None:
+    """MPEG-2 transport streams can be joined, whatever they hold."""
+    parts = []
+    for number, (height, width) in enumerate([SIZE, (32, 48)]):
+        part = path.with_name(f"part{number}.ts")
+        with av.open(str(part), "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=Fraction(25))
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for _ in range(3):
+                image = np.zeros((height, width, 3), np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode(None))
+        parts.append(part.read_bytes())
+        part.unlink()
+    path.write_bytes(b"".join(parts))
+
+
+def other_size(path: Path) -> None:
+    with VideoWriter(path, frame_rate=10) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((32, 48, 3), np.uint8))
+
+
+def mask_after_the_end(scene: Scene) -> list[object]:
+    shutil.copy(scene.mask, scene.root / "00000.png")
+    shutil.copy(scene.mask, scene.root / "00007.png")
+    masks = ["--mask", scene.root / "00007.png", "--output", scene.new]
+    return [*scene.segment(video=scene.clip, mask=scene.root / "00000.png"), *masks]
+
+
+VIDEOS = [
+    Case("video of sound alone", video(only_sound, "other.m4a"), "no video stream"),
+    Case("video of two sizes", video(two_sizes, "o.ts"), "changes size", writes=("new/*",)),
+    Case("video of another size than its mask", video(other_size), "its frame is 48x32", **BEGUN),
+    Case("mask after the end of the video", mask_after_the_end, "matches no frame"),
+    Case(
+        "subtitles as video",
+        video(lambda p: p.write_text("1\n00:00 --> 00:01\nhi\n"), "a.srt"),
+        "a.srt",
+    ),
+]
+
+
+def tensors(change: Callable[[dict[str, torch.Tensor]], object], *options: object) -> Damage:
+    """Change the tensors of the torch file and evaluate with it."""
+
+    def damage(scene: Scene) -> list[object]:
+        state = torch.load(scene.torch_weights, weights_only=True)
+        content = change(state)
+        torch.save(state if content is None else content, scene.torch_weights)
+        return with_torch_weights(scene, *options)
+
+    return damage
+
+
+def with_torch_weights(scene: Scene, *options: object) -> list[object]:
+    given = ["--config", scene.config, "--weights", scene.torch_weights]
+    return scene.segment("--output", scene.new, *given, *options)
+
+
+def first(state: dict[str, torch.Tensor]) -> str:
+    """Name of the first tensor that is a weight, not a counter."""
+    return next(name for name, value in state.items() if value.is_floating_point())
+
+
+def without_the_first(state: dict[str, torch.Tensor]) -> None:
+    del state[first(state)]
+
+
+def set_to(value: float) -> Callable[[dict[str, torch.Tensor]], None]:
+    def change(state: dict[str, torch.Tensor]) -> None:
+        state[first(state)].view(-1)[1] = value
+
+    return change
+
+
+def replaced(change: Callable[[torch.Tensor], torch.Tensor]) -> Damage:
+    return tensors(lambda state: state.update({first(state): change(state[first(state)])}))
+
+
+class RunsCode:
+    """A pickle of it would create a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def pickle_with_code(scene: Scene) -> list[object]:
+    torch.save({"weight": RunsCode(scene.root / "run by a pickle")}, scene.torch_weights)
+    return with_torch_weights(scene)
+
+
+def bare_pickle_with_code(scene: Scene) -> list[object]:
+    scene.torch_weights.write_bytes(pickle.dumps(RunsCode(scene.root / "run by a pickle")))
+    return with_torch_weights(scene)
+
+
+def metadata(change: dict[str, str]) -> Damage:
+    """Write the safetensors file again with other metadata."""
+
+    def damage(scene: Scene) -> list[object]:
+        save_file(load_file(scene.weights), scene.weights, metadata=change)
+        return scene.segment("--output", scene.new)
+
+    return damage
+
+
+def described(**changes: Any) -> Damage:
+    return metadata({"description": json.dumps({"name": "scmn", "settings": {}, **changes})})
+
+
+def nan_in_safetensors(scene: Scene) -> list[object]:
+    with safe_open(scene.weights, framework="pt") as file:
+        description = file.metadata()["description"]
+    state = load_file(scene.weights)
+    set_to(float("nan"))(state)
+    save_file(state, scene.weights, metadata={"description": description})
+    return scene.segment("--output", scene.new)
+
+
+def long_header(scene: Scene) -> list[object]:
+    scene.weights.write_bytes((2**62).to_bytes(8, "little") + b"{}")
+    return scene.segment("--output", scene.new)
+
+
+WEIGHTS = [
+    Case("NaN in weights", tensors(set_to(float("nan"))), "NaN or infinite numbers in"),
+    Case("infinity in weights", tensors(set_to(float("inf"))), "NaN or infinite numbers in"),
+    Case("NaN in safetensors", nan_in_safetensors, "NaN or infinite numbers in"),
+    Case("integer weights", replaced(lambda t: t.int()), "not floating-point"),
+    Case("complex weights", replaced(lambda t: t.to(torch.complex64)), "not floating-point"),
+    Case("weights of another shape", replaced(lambda t: t[1:]), "instead of"),
+    Case("missing weight", tensors(without_the_first), "lacks"),
+    Case("unknown weight", tensors(lambda s: s.update(extra=torch.zeros(1))), "unknown extra"),
+    Case("no weight at all", tensors(lambda s: {}), "not a file of weights"),
+    Case("list of weights", tensors(lambda s: list(s.values())), "holds a list"),
+    Case("number as weight", tensors(lambda s: {**s, "a": 3}), "not a file of weights"),
+    Case("numbers as names", tensors(lambda s: dict(enumerate(s.values()))), "not a file of"),
+    Case("pickle with code", pickle_with_code, "refused"),
+    Case("bare pickle with code", bare_pickle_with_code, "refused"),
+    Case(
+        "weights that do not name their model",
+        lambda s: s.segment("--weights", s.torch_weights, "--output", s.new),
+        "does not name its model",
+    ),
+    Case(
+        "weights of other widths",
+        tensors(lambda s: None, "model.switches.key_dim=16"),
+        "does not fit",
+    ),
+    Case("no description", metadata({"format": "pt"}), "does not name its model"),
+    Case("description that is not JSON", metadata({"description": "{"}), "not JSON"),
+    Case("description without settings", metadata({"description": "{}"}), "lacks 'name'"),
+    Case("description of a list", metadata({"description": "[1]"}), "lacks 'name'"),
+    Case("description of an unknown model", described(name="resnet"), "unknown model 'resnet'"),
+    Case("description with odd settings", described(settings=[1]), "not names and values"),
+    Case("description with unknown settings", described(settings={"a": 1}), "no such setting"),
+    Case("description of other sizes", described(), "does not fit"),
+    Case("endless header", long_header, "not a readable safetensors file"),
+]
+
+
+@cases(*MASKS, *FRAMES, *VIDEOS, *WEIGHTS)
+def test_files_with_the_wrong_content(
+    case: Case, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.check(scene, capsys)
+    assert not (scene.root / "run by a pickle").exists()
