@@ -48,6 +48,8 @@ class VideoFile:
             first frame. None: no masks.
         name: of the sequence; the file's stem by default.
         grey: how grey masks are read (see ``GreyValues``).
+        file_format: FFmpeg's name of the file's format (None: what the content looks like). Name it
+            where you do not trust the content: some formats make FFmpeg open other files.
 
     ``len(video)`` is the number of frames; ``video.frame_rate`` is a Fraction, frames/s, an average
     where it varies; ``video.duration`` is in seconds, None if the file does not tell. Frames
@@ -64,12 +66,14 @@ class VideoFile:
         *,
         name: str | None = None,
         grey: GreyValues = "checked",
+        file_format: str | None = None,
     ) -> None:
         self.path = path
+        self.file_format = file_format
         self.grey = grey
         self.name = path.stem if name is None else name
         check_sequence_name(self.name, path)
-        with _open_video(path) as container:
+        with _open_video(path, file_format) as container:
             stream = container.streams.video[0]
             self.frame_rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
             self.duration = _duration(container, stream)
@@ -138,7 +142,7 @@ class VideoFile:
         damaged: list[int] = []
         first: Fraction | None = None
         time = Fraction(0)
-        with _open_video(self.path) as container:
+        with _open_video(self.path, self.file_format) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             frames = container.decode(stream)
@@ -178,14 +182,14 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _open_video(path: Path) -> Iterator[InputContainer]:
+def _open_video(path: Path, file_format: str | None = None) -> Iterator[InputContainer]:
     if not path.exists():
         raise InputError(f"video {path} does not exist")
     if not path.is_file():  # a pipe or a device may never end
         raise InputError(f"video {path} is not a file")
     try:
         # Absolute, as FFmpeg would take the first part of "a:b.mp4" for a protocol.
-        container = av.open(str(path.resolve()), metadata_errors="replace")
+        container = av.open(str(path.resolve()), format=file_format, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be opened as a video: {_reason(error)}") from error
     with container:

@@ -80,8 +80,9 @@ def import_footage(uploads: Sequence[Upload], folder: Path, limits: Limits) -> F
             It names files as the user does.
     """
     with in_users_words(uploads):
-        if len(uploads) == 1 and _is_video(uploads[0].path):
-            video = VideoFile(uploads[0].path, name="video")
+        file_format = _video_format(uploads[0].path) if len(uploads) == 1 else None
+        if file_format is not None:
+            video = VideoFile(uploads[0].path, name="video", file_format=file_format)
             images: Iterable[np.ndarray] = (frame.image for frame in video.frames())
             rate = video.frame_rate
         else:
@@ -111,18 +112,21 @@ def sample_footage(folder: Path) -> Footage:
     return _write(images, folder, name="sample", rate=IMAGE_RATE, limits=Limits())
 
 
-def _is_video(path: Path) -> bool:
-    """Return whether a file begins like a container of frames.
+def _video_format(path: Path) -> str | None:
+    """Return FFmpeg's name of the format of a video, from how the file begins; None: no video.
 
-    FFmpeg also plays texts that name other files, such as HLS playlists: those must not reach it.
+    FFmpeg also plays texts that name other files, such as playlists, and recognises some by what
+    stands further on: those must not be opened.
     """
     with path.open("rb") as file:
         start = file.read(12)
-    return (
-        start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")  # MP4, MOV
-        or start.startswith(b"\x1a\x45\xdf\xa3")  # Matroska, WebM
-        or (start.startswith(b"RIFF") and start[8:] == b"AVI ")
-    )
+    if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "mov"  # MP4, too
+    if start.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"  # WebM, too
+    if start.startswith(b"RIFF") and start[8:] == b"AVI ":
+        return "avi"
+    return None
 
 
 def _read_image(upload: Upload) -> np.ndarray:

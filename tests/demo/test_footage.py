@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from scmn import InputError, VideoFile
 from scmn.demo.footage import Limits, Upload, import_footage, sample_footage
-from tests.demo.projects import write_video
+from tests.demo.projects import sequence, write_video
 
 
 def test_video_gives_the_frames_that_video_file_decodes(tmp_path: Path) -> None:
@@ -38,6 +39,7 @@ def test_images_are_ordered_by_the_users_names(tmp_path: Path) -> None:
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "'my.mp4' is neither a video"),
         (b"ffconcat version 1.0\nfile /etc/hostname\n", "'my.mp4' is neither a video"),
         (b"\x00\x00\x00\x18ftypmp42 and no more", "'my.mp4' cannot be opened as a video"),
+        (b"\x00\x00\x00\x18free<MPD profiles='dash:profile:isoff-live:2011'>", "'my.mp4'"),
     ],
 )
 def test_what_is_no_video_is_refused_in_the_users_words(
@@ -74,3 +76,21 @@ def test_sample_needs_no_download(tmp_path: Path) -> None:
     footage = sample_footage(tmp_path / "frames")
     assert (len(footage), footage.size) == (40, (240, 428))
     assert footage.image(39).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mov", "h264"), (".webm", "vp9"), (".avi", "mjpeg")]
+)
+def test_usual_formats_are_read(tmp_path: Path, suffix: str, codec: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.width, stream.height = 160, 96
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(sequence().image(index), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    upload = Upload(path.rename(tmp_path / "upload"), f"clip{suffix}")
+    footage = import_footage([upload], tmp_path / "frames", Limits())
+    assert (len(footage), footage.size) == (3, (96, 160))
