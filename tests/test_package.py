@@ -51,8 +51,8 @@ def test_type_checkers_see_the_public_names() -> None:
     assert imported == scmn._MODULES
 
 
-def test_import_does_not_load_torch() -> None:
-    code = "import sys, scmn; dir(scmn); sys.exit('torch' in sys.modules)"
+def test_import_and_configuration_do_not_load_torch() -> None:
+    code = "import sys, scmn.config; dir(scmn); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 

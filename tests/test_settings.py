@@ -113,6 +113,13 @@ FLAGS = (
 OTHERS: list[tuple[str, Any, str]] = [
     ("model.name", 5, "must be a valid string"),
     ("memory.every", "5", "must be a valid integer, not '5'"),
+    ("memory.long_term", {"min_frames": 1}, r"min_frames must be greater than or equal to 2"),
+    (
+        "memory.long_term",
+        {"min_frames": 9, "max_frames": 9},
+        "memory.long_term: max_frames must be",
+    ),
+    ("evaluation.direction", "back", "must be 'forward' or 'both', not 'back'"),
     ("memory.eviction", "newest", "must be 'oldest' or 'usage', not 'newest'"),
     ("memory.every", 5.0, r"must be a valid integer, not 5\.0"),
     ("training.train_affine", 1, "must be a valid boolean, not 1"),

@@ -15,9 +15,9 @@ from scmn.data.masks import keep_objects
 from scmn.demo.project import FrameMasks, Project
 from scmn.errors import InputError
 from scmn.inference.base import Segmenter
-from scmn.inference.devices import Precision
 from scmn.inference.prediction import Prediction
 from scmn.inference.segmenter import VideoSegmenter
+from scmn.inference.settings import Precision
 from scmn.networks.base import MemoryNetwork
 from scmn.weights.files import DEFAULT_MODEL, DEFAULT_WEIGHTS, WeightsFile, read_weights
 

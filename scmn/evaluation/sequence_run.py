@@ -29,10 +29,11 @@ from scmn.evaluation.sequence_input import SequenceInput
 from scmn.evaluation.warm_up import WarmUp
 from scmn.evaluation.written_files import WrittenFiles
 from scmn.exports import FRAME_RATE, SequenceExports
-from scmn.inference.base import Direction, Segmenter
+from scmn.inference.base import Segmenter
 from scmn.inference.devices import explain_exhausted_memory
 from scmn.inference.frames import upload_frame
 from scmn.inference.prediction import Prediction
+from scmn.inference.settings import Direction
 from scmn.visualization import contact_sheet, overlay
 
 MEMORY_ADVICE = "lower evaluation.size, memory.max_frames or evaluation.objects_per_batch"

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from scmn.data.masks import MAX_OBJECT_ID, ObjectCount
-from scmn.inference.base import Direction
-from scmn.inference.devices import Precision
+from scmn.inference.settings import Direction, Precision
 from scmn.settings import Count, CountOrZero, Positive, settings
 
 

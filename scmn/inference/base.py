@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
-from typing import Concatenate, Literal, ParamSpec, TypeVar, get_args
+from typing import Concatenate, ParamSpec, TypeVar, get_args
 
 import torch
 
@@ -18,11 +18,9 @@ from scmn.inference.both_directions import (
     forward_frames,
     merged,
 )
-from scmn.inference.devices import Precision
 from scmn.inference.frames import FrameImage, LabelMap, VideoLabels, labels_by_frame
 from scmn.inference.prediction import Prediction
-
-Direction = Literal["forward", "both"]
+from scmn.inference.settings import Direction, Precision
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")

@@ -7,19 +7,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scmn.errors import InputError
+from scmn.inference.settings import Precision
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
-"""What :func:`resolve_precision` chooses; IEEE float32; float32 whose factors CUDA rounds to TF32
-in convolutions and matrix products; or automatic mixed precision, whose float32 part is IEEE."""
 DEVICE_TYPES = ("cpu", "cuda", "mps")
 """Torch knows others, most of which its builds lack."""
 OUT_OF_MEMORY = (

@@ -20,7 +20,6 @@ from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.confidence import certainty, mask_confidence
 from scmn.inference.devices import (
-    Precision,
     autocast,
     reduced_dtype,
     resolve_device,
@@ -33,6 +32,7 @@ from scmn.inference.memory.files import read_memory, write_memory
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.prediction import Prediction
+from scmn.inference.settings import Precision
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.base import STRIDE, MemoryNetwork, QueryFeatures, Segmentation
 from scmn.settings import Count, Positive, checked

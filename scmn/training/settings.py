@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.sources import DataSettings
 from scmn.errors import InputError, nearest_name
-from scmn.inference.devices import Precision
+from scmn.inference.settings import Precision
 from scmn.settings import Count, CountOrZero, NotNegative, Pair, Positive, Share, settings
 
 Norm = Literal["frozen", "batch"]

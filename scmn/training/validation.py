@@ -19,9 +19,9 @@ from scmn.evaluation.scores import (
     SequenceScores,
     scored_frames,
 )
-from scmn.inference.devices import Precision
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.segmenter import VideoSegmenter
+from scmn.inference.settings import Precision
 from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes
 from scmn.training.settings import ValidationSettings

@@ -24,7 +24,7 @@ from benchmarks.reference_engine import ReferenceEngine
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.evaluation.metrics import region_similarity
-from scmn.inference.devices import Precision
+from scmn.inference.settings import Precision
 from scmn.networks.base import MemoryNetwork
 
 REFERENCE = "reference"

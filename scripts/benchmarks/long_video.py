@@ -19,7 +19,8 @@ from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.errors import InputError
-from scmn.inference.devices import Precision, resolve_device
+from scmn.inference.devices import resolve_device
+from scmn.inference.settings import Precision
 
 RENDERED = 100
 """Number of different frames; the video plays them forwards and backwards."""

@@ -13,7 +13,8 @@ from benchmarks.networks import build, title
 from benchmarks.peak_memory import PeakMemory
 from scmn import VideoSegmenter
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
-from scmn.inference.devices import Precision, resolve_device
+from scmn.inference.devices import resolve_device
+from scmn.inference.settings import Precision
 
 
 def measure(
