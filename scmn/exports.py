@@ -23,7 +23,7 @@ from PIL import Image
 from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.coco_masks import coco_tools, mask_to_polygons, mask_to_rle
 from scmn.data.masks import object_ids
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from scmn.errors import InputError, nearest_name
 from scmn.visualization import overlay
 

@@ -18,7 +18,7 @@ from scmn import save_weights
 from scmn.cli import eval_main
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from tests.conftest import REPOSITORY, build_small
 from tests.programs import run_python
 

@@ -1,4 +1,4 @@
-"""Video files: frames decoded one at a time, and videos that play in a browser."""
+"""Video files: frames decoded one at a time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
 import numpy as np
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from scmn.data.atomic import BeforeRename, temporary_beside
 from scmn.data.folder import place_masks
 from scmn.data.layout import check_sequence_name
 from scmn.data.masks import GreyValues, check_size, read_label_map
@@ -30,8 +28,6 @@ logger = logging.getLogger(__name__)
 _FALLBACK_RATE = Fraction(25)
 SHORTEST_GAP = 2
 """Frames that may be missing at the end before a warning: durations are not exact."""
-_TICK = Fraction(1, 90000)
-"""Resolution of the times that are written, in seconds."""
 
 
 class VideoFile:
@@ -152,7 +148,8 @@ class VideoFile:
                     image = None if frame is None else _upright(frame)
                 except (av.error.FFmpegError, OSError, ValueError) as error:
                     raise InputError(
-                        f"video {self.path} cannot be decoded at frame {decoded}: {_reason(error)}"
+                        f"video {self.path} cannot be decoded at frame {decoded}: "
+                        f"{error_reason(error)}"
                     ) from error
                 if frame is None or image is None:
                     break
@@ -176,7 +173,7 @@ def _frame_name(index: int) -> str:
     return f"{index:05d}"
 
 
-def _reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Return FFmpeg's message without its error number and function name."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -191,7 +188,7 @@ def _open_video(path: Path, file_format: str | None = None) -> Iterator[InputCon
         # Absolute, as FFmpeg would take the first part of "a:b.mp4" for a protocol.
         container = av.open(str(path.resolve()), format=file_format, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be opened as a video: {_reason(error)}") from error
+        raise InputError(f"{path} cannot be opened as a video: {error_reason(error)}") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path} has no video stream")
@@ -213,7 +210,7 @@ def _read_packets(
             if packet.pts is not None and packet.time_base is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"video {path} cannot be read: {_reason(error)}") from error
+        raise InputError(f"video {path} cannot be read: {error_reason(error)}") from error
     return count, end
 
 
@@ -247,130 +244,7 @@ def first_frame(path: Path) -> np.ndarray:
             frame = next(container.decode(container.streams.video[0]), None)
             image = None if frame is None else _upright(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"video {path} cannot be decoded: {_reason(error)}") from error
+            raise InputError(f"video {path} cannot be decoded: {error_reason(error)}") from error
     if image is None:
         raise InputError(f"video {path} has no frame that can be decoded")
     return image
-
-
-class VideoWriter:
-    """Write frames to an H.264 MP4 file that plays in a browser.
-
-    A context manager; the file appears at ``path`` only when the block succeeds. H.264 in yuv420p
-    needs even sizes: the last row or column of an odd one is repeated.
-
-        with VideoWriter(path, frame_rate=24) as writer:
-            writer.write(image)
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        frame_rate: Fraction | float,
-        duration: Fraction | None = None,
-        quality: int = 20,
-        before_rename: BeforeRename | None = None,
-    ) -> None:
-        """
-        Args:
-            path: the file.
-            frame_rate: of frames that are written without times.
-            duration: in seconds, where frames are written with times: how long the last one is
-                shown follows from it (None: 1 / ``frame_rate``).
-            quality: x264's constant rate factor: 0 is lossless, 23 its default, 51 worst.
-            before_rename: see ``atomic_path``.
-        """
-        self.path = path
-        self._temporary = temporary_beside(path)
-        self._frame_rate = Fraction(frame_rate).limit_denominator(1001)
-        self._duration = duration
-        self._quality = quality
-        self._before_rename = before_rename
-        self._timed = False
-        self._last_tick = -1
-        self._container: OutputContainer | None = None
-        self._stream: VideoStream | None = None
-        self._size: tuple[int, ...] = ()
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
-        """Append a frame, uint8 (H, W, 3) RGB, of the first frame's size.
-
-        ``time`` is when it is shown, in seconds after the first frame; give it for all frames or
-        for none (None: at the frame rate).
-
-        Raises InputError if the file cannot be written.
-        """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"a frame is uint8 (H, W, 3), not {image.dtype} {image.shape}")
-        height, width = image.shape[:2]
-        try:
-            if self._stream is None or self._container is None:
-                self._timed = time is not None
-                self._container, self._stream = self._open(width + width % 2, height + height % 2)
-                self._size = image.shape
-            if image.shape != self._size:
-                raise ValueError(f"frame of shape {image.shape} in a video of {self._size}")
-            even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            frame = VideoFrame.from_ndarray(even, format="rgb24")
-            if time is not None:
-                # Damaged files repeat times, which MP4 cannot hold.
-                self._last_tick = max(round(time / _TICK), self._last_tick + 1)
-                frame.pts, frame.time_base = self._last_tick, _TICK
-            self._container.mux(self._stream.encode(frame))
-        except (av.error.FFmpegError, OSError) as error:
-            raise InputError(f"cannot write {self.path}: {_reason(error)}") from error
-
-    def _open(self, width: int, height: int) -> tuple[OutputContainer, VideoStream]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        container = av.open(
-            str(self._temporary.absolute()),
-            mode="w",
-            format="mp4",
-            container_options={"movflags": "+faststart"},  # playback starts while loading
-        )
-        options = {"crf": str(self._quality)}
-        if self._timed:
-            # With B-frames, which are reordered, the duration in the file would be too short.
-            options["bf"] = "0"
-        stream = container.add_stream("libx264", rate=self._frame_rate, options=options)
-        if self._timed:
-            stream.codec_context.time_base = _TICK
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        return container, stream
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            # After a failure, a partial file is left.
-            with contextlib.suppress(OSError, av.error.FFmpegError):
-                if self._container is not None:
-                    self._container.close()
-            with contextlib.suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self._stream is None or self._container is None:
-            raise InputError(f"cannot write {self.path}: the video has no frames")
-        try:
-            packets = self._stream.encode(None)
-            if self._timed and packets and self._duration is not None:
-                remaining = round(self._duration / _TICK) - self._last_tick
-                packets[-1].duration = max(remaining, 0)  # 0: 1 / frame_rate
-            self._container.mux(packets)
-            self._container.close()
-            if self._before_rename is not None:
-                self._before_rename(self._temporary, self.path)
-            self._temporary.replace(self.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise InputError(f"cannot write {self.path}: {_reason(error)}") from error

@@ -14,7 +14,8 @@ from sizes import size_text
 from scmn.data.images import read_image
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
-from scmn.data.video import VideoFile, VideoWriter
+from scmn.data.video import VideoFile
+from scmn.data.video_writer import VideoWriter
 
 JPEG_QUALITY = 95
 

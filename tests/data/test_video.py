@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from scmn.data.masks import object_ids, write_label_map
-from scmn.data.video import VideoFile, VideoWriter
+from scmn.data.video import VideoFile
+from scmn.data.video_writer import VideoWriter
 from scmn.errors import InputError
 
 

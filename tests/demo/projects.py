@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from scmn.demo.footage import Limits, Upload, import_footage
 from scmn.demo.project import Project
 

@@ -22,7 +22,8 @@ from scmn import InputError, VideoSegmenter, build_model
 from scmn.data.datasets import open_dataset
 from scmn.data.images import read_image
 from scmn.data.masks import read_label_map, write_label_map
-from scmn.data.video import VideoFile, VideoWriter
+from scmn.data.video import VideoFile
+from scmn.data.video_writer import VideoWriter
 from scmn.evaluation import sequence_run
 from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video_task
 from scmn.evaluation.evaluator import Evaluator

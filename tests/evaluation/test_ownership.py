@@ -11,7 +11,7 @@ import pytest
 from scmn import InputError, VideoSegmenter
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from scmn.evaluation.evaluate import dataset_task, rescore, video_task
 from scmn.evaluation.evaluator import Evaluator
 from scmn.output_lock import output_lock

@@ -12,7 +12,7 @@ from PIL import Image
 
 from scmn import InputError
 from scmn.data.masks import write_label_map
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from scmn.evaluation.evaluate import video_task
 from tests.evaluation.runs import masks_of, run_task
 

@@ -15,7 +15,7 @@ from PIL import Image
 from scmn import save_weights
 from scmn.data.masks import write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from tests.conftest import build_small
 
 SIZE = (64, 96)

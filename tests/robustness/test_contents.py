@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scmn.data.masks import write_label_map
-from scmn.data.video import VideoWriter
+from scmn.data.video_writer import VideoWriter
 from tests.robustness.campaign import Case, cases
 from tests.robustness.scene import SIZE, Scene, two_objects
 
