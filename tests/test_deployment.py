@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from scmn.deployment.resampling import resize, resize_masks
 from scmn.inference.geometry import FrameGeometry
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import REPOSITORY, build_small
+from tests.programs import run_python
 
 pytest.importorskip("onnxruntime", reason="the optional extra 'onnx' is not installed")
 pytest.importorskip("onnxscript", reason="the optional extra 'onnx' is not installed")
@@ -104,6 +106,24 @@ def test_onnx_segmenter_refuses_wrong_input(exported: Exported, tmp_path: Path) 
         OnnxSegmenter(folder, memory={"evry": 3})
     with pytest.raises(InputError, match=r"export_onnx\.py"):
         OnnxSegmenter(tmp_path)
+
+
+def test_export_script_compares_the_graphs_with_pytorch(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, folder = exported
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    script = importlib.import_module("export_onnx")
+    script.compare(network, folder, (96, 128), {})
+    *times, last = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in times] == ["PyTorch", "ONNX Runtime"]
+    assert float(last.split()[-1]) < 1e-4
+
+
+def test_export_script_reports_mistakes() -> None:
+    ended = run_python("scripts/export_onnx.py", "--output", "out", "memory.eviction=usage")
+    assert ended.returncode == 2
+    assert "memory.eviction cannot be exported" in ended.stderr
 
 
 def test_export_refuses_what_the_graphs_cannot_do(
