@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_labelled_frames_reports_mistakes(
     ended = run_python("scripts/labelled_frames.py", tmp_path / "clip", tmp_path / masks, *options)
     assert ended.returncode == 2
     assert message in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_torture_resumes_killed_programs() -> None:
+    printed = script("torture.py", "--rounds", 1, "--kills", 1)
+    (line,) = printed.splitlines()
+    assert re.fullmatch(r"train\.py: 1 runs, \d kills, 0 failures; eval\.py: 1 .* 0 failures", line)
 
 
 def test_benchmark_metrics_compares_with_a_plain_scorer() -> None:
