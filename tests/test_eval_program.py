@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from scmn import save_weights
@@ -19,7 +17,7 @@ from scmn.cli import eval_main
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video_writer import VideoWriter
-from tests.conftest import REPOSITORY, build_small
+from tests.conftest import build_small
 from tests.programs import run_python
 
 FRAMES = 5
@@ -158,131 +156,6 @@ def test_eval_takes_shades_as_ids_if_it_is_told_to(
     )
     written = read_label_map(tmp_path / "out/masks/frames/00000.png")
     assert np.array_equal(written, shades)
-
-
-def mistakes(davis: Path, weights: Path, folder: Path) -> dict[str, tuple[list[object], str]]:
-    """Return name -> (arguments, what the line on stderr must say)."""
-    (folder / "bad.yaml").write_text("memory: {evry: 5}")
-    (folder / "text.mp4").write_text("no video")
-    (folder / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
-    write_label_map(folder / "mask.png", np.ones((64, 96), dtype=np.uint8))
-    write_label_map(folder / "small.png", np.ones((5, 5), dtype=np.uint8))
-    soft = np.tile(np.arange(96, dtype=np.uint8) // 5, (64, 1))
-    Image.fromarray(soft).save(folder / "soft.png")
-    frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
-    data: list[object] = ["--dataset", "davis2017-val", "--data", davis]
-    video: list[object] = ["--video", frames, "--mask", folder / "mask.png"]
-    w: list[object] = ["--weights", weights, "--output", folder / "out"]
-    return {
-        "nothing": ([], "nothing to segment"),
-        "data without set": (["--data", davis], "nothing to segment"),
-        "no such weights": (
-            [*data, "--config", "configs/stm.yaml", "--weights", "default"],
-            "no weights of 'stm' are bundled",
-        ),
-        "config key": ([*data, "--config", folder / "bad.yaml"], "'every'"),
-        "config file": ([*data, "--config", "configs/none.yaml"], "not found"),
-        "override": ([*data, *w, "memory.evry=3"], "'every'"),
-        "data set name": (["--dataset", "davis2017val", "--data", davis, *w], "davis2017-val"),
-        "data set folder": (["--dataset", "mose-val", "--data", folder, *w], "expected"),
-        "weights": ([*data, "--weights", folder / "cut.safetensors"], "cut.safetensors"),
-        "other network": ([*data, *w, "model.name=stm"], "'stcn', not of 'stm'"),
-        "video": (["--video", folder / "text.mp4", "--mask", folder / "mask.png", *w], "text.mp4"),
-        "no video": (["--video", folder / "none.mp4", "--mask", folder / "mask.png", *w], "exist"),
-        "box": (["--video", frames, "--box", 0, 0, 99, 9, *w], "not inside the frame of 96x64"),
-        "box and mask": ([*video, *w, "--box", 1, 1, 9, 9], "--mask cannot be combined with --box"),
-        "export": ([*video, *w, "--export", "rgb"], "did you mean 'rgba'"),
-        "mask size": (["--video", frames, "--mask", folder / "small.png", *w], "small.png"),
-        "device": ([*video, *w, "--device", "cuda"], "no CUDA"),
-        "shades": (["--video", frames, "--mask", folder / "soft.png", *w], "--mask-ids"),
-        "ids without mask": ([*data, *w, "--mask-ids"], "--mask-ids needs --mask"),
-        "unknown option": ([*data, "--evry", "3"], "--evry"),
-        "choice": ([*data, *w, "--precision", "fp8"], "fp8"),
-        "sequence of video": ([*video, *w, "--sequence", "a"], "cannot be combined with --video"),
-        "weights to score": (
-            [*data, *w, "--score-only", folder],
-            "--weights cannot be combined with --score-only",
-        ),
-        "overlay to score": (
-            [*data, "--overlay", "--score-only", folder],
-            "--overlay cannot be",
-        ),
-        "size to score": (
-            [*data, "--size", "0", "--score-only", folder],
-            "--size cannot be",
-        ),
-        "video to score": ([*video, "--score-only", folder], "--video cannot be"),
-        "masks to score": ([*data, "--score-only", folder / "none"], "not found"),
-        "ground truth as result": (
-            [*data, "--score-only", davis / "Annotations/480p"],
-            "the same folder",
-        ),
-    }
-
-
-MISTAKES = [
-    "nothing",
-    "data without set",
-    "no such weights",
-    "config key",
-    "config file",
-    "override",
-    "data set name",
-    "data set folder",
-    "weights",
-    "other network",
-    "video",
-    "no video",
-    "box",
-    "box and mask",
-    "export",
-    "mask size",
-    "device",
-    "shades",
-    "ids without mask",
-    "unknown option",
-    "choice",
-    "sequence of video",
-    "weights to score",
-    "overlay to score",
-    "size to score",
-    "video to score",
-    "masks to score",
-    "ground truth as result",
-]
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_eval_reports_a_mistake_in_one_line_with_status_2(
-    name: str,
-    davis: Path,
-    weights: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The program runs in this process: importing torch again for each would take minutes."""
-    if name == "device" and torch.cuda.is_available():
-        pytest.skip("there is a CUDA GPU")
-    arguments, expected = mistakes(davis, weights, tmp_path)[name]
-    status, stderr = in_process(arguments, monkeypatch, capsys)
-    assert status == 2
-    line = stderr.splitlines()[-1]  # above it there may be a progress bar
-    assert "Traceback" not in stderr
-    assert line.startswith("error: ")
-    assert expected in line
-    assert not (tmp_path / "out" / "masks").exists()
-
-
-def in_process(
-    arguments: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str]:
-    import runpy
-
-    monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(REPOSITORY / "eval.py"), run_name="__main__")
-    return int(caught.value.code or 0), capsys.readouterr().err
 
 
 def error_lines(completed: subprocess.CompletedProcess[str]) -> list[str]:

@@ -22,6 +22,11 @@ def segment(*options: object) -> Damage:
     return lambda scene: scene.segment(*options)
 
 
+def box(*corners: int) -> Damage:
+    """Give a box instead of a mask."""
+    return lambda scene: [*without("--mask", Scene.segment)(scene), "--box", *corners]
+
+
 def evaluate(*options: object, **settings: str) -> Damage:
     return lambda scene: scene.evaluate(*options, **settings)
 
@@ -49,6 +54,10 @@ EVALUATION = [
     Case("folder without data set", without("--dataset", Scene.evaluate), "nothing to segment"),
     Case("video and data set", lambda s: [*s.segment(), *s.evaluate()], "cannot be combined"),
     Case("sequence of a video", segment("--sequence", "a"), "combined with --video"),
+    Case("mask and box", segment("--box", 1, 1, 9, 9), "--mask cannot be combined with --box"),
+    Case("box outside the frame", box(0, 0, 99, 9), "not inside the frame of 96x64"),
+    Case("unknown export", segment("--export", "rgb"), "did you mean 'rgba'"),
+    Case("ids without mask", evaluate("--mask-ids"), "--mask-ids needs --mask"),
     Case("unknown option", segment("--evry", 3), "--evry"),
     Case("option without value", segment("--size"), "--size"),
     Case("size that is no number", segment("--size", "large"), "large"),

@@ -88,7 +88,7 @@ MASKS = [
     Case("small mask", labels(np.ones((5, 5))), "5x5 pixels but its frame is 96x64", **BEGUN),
     Case("turned mask", labels(two_objects().T), "64x96 pixels but its frame is 96x64", **BEGUN),
     Case("antialiased mask", grey(RAMP * 2), "greyscale with values"),
-    Case("dark antialiased mask", grey(RAMP // 2), "shades|greyscale"),
+    Case("dark antialiased mask", grey(RAMP // 2), "--mask-ids"),
     Case("16-bit mask", mask(Image.fromarray((RAMP * 600).astype(np.uint16))), "values"),
     Case("float mask", mask(Image.fromarray(RAMP.astype(np.float32)), "mask.tiff"), "mode F"),
     Case("CMYK mask", mask(Image.new("CMYK", (WIDTH, HEIGHT)), "mask.tiff"), "mode CMYK"),
