@@ -180,7 +180,7 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
     Raises:
         InputError: no such device, more processes than GPUs, or incomplete torchrun variables.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _whole_number("WORLD_SIZE", default="1") == 1:
         own_device = resolve_device(device)
         if own_device.type == "cuda" and own_device.index is not None:
             # Otherwise whatever does not name its device would also use the first GPU.
@@ -193,7 +193,7 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
             f"WORLD_SIZE is set but {', '.join(missing)} is not: start several processes with "
             "torchrun --nproc_per_node=K"
         )
-    own_device = _own_device(device, int(os.environ["LOCAL_RANK"]))
+    own_device = _own_device(device, _whole_number("LOCAL_RANK"))
     on_gpu = own_device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(own_device)
@@ -211,6 +211,14 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
     # Not after an error: the others may never get here, and torchrun ends them.
     distributed.barrier(control)
     distributed.destroy_process_group()
+
+
+def _whole_number(variable: str, default: str = "") -> int:
+    value = os.environ.get(variable, default)
+    try:
+        return int(value)
+    except ValueError as error:
+        raise InputError(f"{variable} must be a whole number, not {value!r}") from error
 
 
 def _own_device(name: str, local_rank: int) -> torch.device:
