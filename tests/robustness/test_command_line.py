@@ -159,6 +159,20 @@ TRAINING = [
     Case("name in switches", train("model.switches.name=stm"), "'name' is no switch"),
     Case("weights in switches", train("model.switches.weights=default"), "'weights' is no switch"),
     Case("huge seed", train(f"training.seed={2**70}"), "seed"),
+    Case(
+        "absurd batch",
+        train("training.stages.main.batch_size=1000000000000"),
+        "main|memory",
+        writes=("new/*",),
+    ),
+    Case(
+        "absurd repeat",
+        train(f"training.stages.main.data.videos.repeat={10**18}"),
+        "repeat|mem",
+        writes=("new/*",),
+    ),
+    Case("absurd crop", train("training.stages.main.clip.size=[1600000,1600000]"), "size|memory"),
+    Case("absurd number of frames", train("training.stages.main.clip.frames=100000000"), "frames"),
     Case("absurd memory keys", train(f"model.switches.key_dim={10**10}"), "key_dim|memory"),
     Case("option of eval.py", train("--overlay"), "--overlay"),
 ]

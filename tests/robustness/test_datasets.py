@@ -14,7 +14,7 @@ import pytest
 
 from scmn.data.masks import write_label_map
 from tests.robustness.campaign import Case, cases
-from tests.robustness.scene import SEQUENCE, Scene
+from tests.robustness.scene import SEQUENCE, SIZE, Scene
 
 Damage = Callable[[Scene], list[object]]
 YOUTUBE = "youtube-vos-2019-val"
@@ -174,6 +174,12 @@ def validation(settings: str) -> Damage:
     )
 
 
+def no_object_at_all(scene: Scene) -> list[object]:
+    for index in range(4):
+        write_label_map(scene.davis_mask(index), np.zeros(SIZE, np.uint8))
+    return scene.train()
+
+
 def main_stage(override: str) -> Damage:
     return lambda scene: scene.train(f"training.stages.main.{override}")
 
@@ -190,6 +196,7 @@ TRAINING = [
     Case("COCO without instances", coco({**ONE_IMAGE, "annotations": []}), "no image with"),
     Case("COCO without images", coco({"annotations": []}), "not as expected"),
     Case("COCO with odd instances", coco({**ONE_IMAGE, "annotations": [3]}), "not as expected"),
+    Case("frames without an object", no_object_at_all, "stills", writes=("new/*",)),
     Case("later stage without data", main_stage("data.videos=null"), "main"),
     Case("later stage on no folder", main_stage("data.videos.root=/none"), "/none"),
     Case("later stage without steps", main_stage("iterations=0"), "iterations"),
