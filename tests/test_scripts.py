@@ -189,4 +189,4 @@ def test_benchmark_data_measures_every_stage(tiny_run: list[str]) -> None:
         (line,) = [line for line in printed.splitlines() if line.startswith(f"{stage} ")]
         assert "samples/s" in line
         mebibytes = float(line.split(" GFLOP and ")[1].split(" MiB")[0])
-        assert 1 < mebibytes < 1000
+        assert 0 < mebibytes < 1000

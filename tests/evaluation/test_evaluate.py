@@ -388,8 +388,8 @@ def test_evaluate_names_sequence_and_frame_of_a_bad_mask(
 
 
 def test_evaluate_refuses_too_many_objects(davis: Path, weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="more than max_objects=0"):
-        run(davis, weights, tmp_path, "evaluation.max_objects=0")
+    with pytest.raises(InputError, match="more than max_objects=1"):
+        run(davis, weights, tmp_path, "evaluation.max_objects=1")
 
 
 def test_evaluator_without_settings_segments_everything_again(davis: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_score_sequence_reads_each_file_once(
 ) -> None:
     read: list[Path] = []
 
-    def spy(path: Path) -> np.ndarray:
+    def spy(path: Path, **options: bool) -> np.ndarray:
         read.append(path)
         with Image.open(path) as image:
             return np.array(image)

@@ -31,11 +31,11 @@ def test_build_model_is_in_evaluation_mode_and_described() -> None:
     [
         ({"name": "smt"}, "did you mean 'stm'"),
         ({"name": "scmn", "spatial_constrain": False}, "did you mean 'spatial_constraint'"),
-        ({"name": "stm", "refinement": False}, "'stm' has no setting 'refinement'"),
+        ({"name": "stm", "refinement": False}, "model 'stm': refinement: no such setting"),
         ({"name": "stm", "backbone": "resnet-50"}, "did you mean 'resnet50'"),
         ({"name": "stcn", "value_backbone": "resnet19"}, "did you mean 'resnet18'"),
-        ({"name": "stm", "key_dim": -4}, "key_dim must be a whole number"),
-        ({"name": "stm", "value_dim": "abc"}, "value_dim must be a whole number"),
+        ({"name": "stm", "key_dim": -4}, "key_dim must be greater than 0, not -4"),
+        ({"name": "stm", "value_dim": "abc"}, "value_dim must be a valid integer, not 'abc'"),
         ({"name": "stm", "weights": "x.pth", "pretrained_backbone": True}, "one of the two"),
     ],
 )
@@ -89,7 +89,7 @@ def test_pretrained_backbone_from_a_file(backbone: str, tmp_path: Path) -> None:
 
 def test_pretrained_backbone_reports_a_wrong_file(tmp_path: Path) -> None:
     file = tmp_path / "backbone.pth"
-    with pytest.raises(InputError, match=r"cannot read pretrained weights .*backbone\.pth"):
+    with pytest.raises(InputError, match=r"pretrained weights not found: .*backbone\.pth"):
         build_small("stm", pretrained_backbone=file)
     file.write_text("no weights")
     with pytest.raises(InputError, match="is not a file of weights"):
