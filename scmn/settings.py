@@ -27,6 +27,9 @@ T = TypeVar("T")
 Naming = Callable[[str], str]
 """Dotted path of a setting -> its name in messages."""
 
+LARGEST = 3.4e38
+"""About the largest number of float32, in which networks compute."""
+
 CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -42,8 +45,8 @@ Range = Annotated[Pair[T], AfterValidator(_in_order)]
 """Minimum and maximum."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or a probability."""
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 

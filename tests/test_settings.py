@@ -88,7 +88,7 @@ NUMBERS = {
     f"{STAGE}.loss.auxiliary": -0.5,
     f"{STAGE}.loss.bootstrap.fraction": 0.0,
     f"{STAGE}.optimizer.learning_rate": -1e-3,
-    f"{STAGE}.optimizer.weight_decay": -1.0,
+    f"{STAGE}.optimizer.weight_decay": 1e300,
     f"{STAGE}.optimizer.epsilon": 0.0,
     f"{STAGE}.optimizer.clip_gradient_norm": 0.0,
     f"{STAGE}.schedule.gamma": 1.1,

@@ -1,4 +1,4 @@
-"""Losses that are not finite: fp16 skips such steps, a few in a row; any other precision stops.
+"""Losses and gradients that are not finite: fp16 skips a few such steps; other precisions stop.
 
 In fp16 an overflow may pass: ``torch.amp.GradScaler`` leaves out a step whose gradients are not
 finite and halves its scale. A loss that stays that way, or any in float32 and bfloat16, whose range
@@ -21,7 +21,7 @@ STEPS_BEFORE_STOP = 10
 
 
 class LossCheck:
-    """Stops a run whose losses are not finite.
+    """Stops a run whose losses or gradients are not finite.
 
     Reading a loss waits for the GPU, so that losses stay there until there is another reason to
     wait: scalars are logged, or a checkpoint is written. The steps since then are lost anyway.
@@ -43,8 +43,15 @@ class LossCheck:
             self._steps.append(iteration)
             self._samples.append(f"{number} ({source})")
 
+    def add_gradient(self, norm: Tensor, iteration: int) -> None:
+        """Note the norm (a scalar) of a step's gradients, unless a scaler leaves out such steps."""
+        if self._steps_before_stop == 1:
+            self._losses.append(norm.reshape(1))
+            self._steps.append(iteration)
+            self._samples.append("")
+
     def check(self, scalars: Sequence[Tensor] = ()) -> list[float]:
-        """Check all losses since the last call.
+        """Check all losses and gradients since the last call.
 
         Args:
             scalars: further tensors of one number, which are downloaded together with the losses.
@@ -53,8 +60,8 @@ class LossCheck:
             The numbers of ``scalars``.
 
         Raises:
-            InputError: too many steps in a row had a loss that is not finite; the samples of the
-                last one are named.
+            InputError: too many steps in a row had a loss that is not finite, of which the samples
+                of the last one are named, or a step had such a gradient.
         """
         tensors = [scalar.reshape(1) for scalar in scalars] + self._losses
         numbers = torch.cat(tensors).tolist() if tensors else []
@@ -72,6 +79,12 @@ class LossCheck:
             self._last = step
         if self._in_a_row < self._steps_before_stop:
             return
+        samples = [sample for sample in samples if sample]
+        if not samples:
+            raise InputError(
+                f"the gradient is not finite at step {step}, although the loss is; lower the "
+                "learning rate, or train with precision fp32"
+            )
         before = f" and the {self._in_a_row - 1} steps before" if self._in_a_row > 1 else ""
         raise InputError(
             f"the loss is not finite at step {step}{before}; samples: {', '.join(samples)}; "

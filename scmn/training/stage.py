@@ -133,6 +133,9 @@ class Stage:
         self.scaler.unscale_(self.optimizer)
         maximum = self.settings.optimizer.clip_gradient_norm
         norm = clip_gradients(self.network.parameters(), maximum)
+        self._losses.add_gradient(norm, self.iteration)
+        if _reads_are_free(self.processes.device):
+            self._losses.check()  # as above
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.iteration += 1
@@ -151,7 +154,7 @@ class Stage:
         """Check the losses of the steps since the last call of this or of :meth:`read`.
 
         Raises:
-            InputError: one is not finite; the samples are named.
+            InputError: one is not finite, or a gradient; the samples are named.
         """
         self._losses.check()
 

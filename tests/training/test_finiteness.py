@@ -1,4 +1,4 @@
-"""Losses that are not finite: fp16 skips a few such steps, any other precision stops at once."""
+"""Losses and gradients that are not finite: fp16 skips a few such steps, others stop at once."""
 
 from __future__ import annotations
 
@@ -59,6 +59,26 @@ def test_fp16_stops_after_several_steps_in_a_row() -> None:
         InputError, match=rf"at step {last} and the {last} steps before; samples: 5"
     ):
         losses.check()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_wrong_gradient_stops_even_if_the_loss_is_finite(wrong: float) -> None:
+    losses = LossCheck()
+    losses.add(torch.tensor([1.0]), batch(0), 3)
+    losses.add_gradient(torch.tensor(2.0), 3)
+    losses.check()
+    losses.add(torch.tensor([1.0]), batch(1), 4)
+    losses.add_gradient(torch.tensor(wrong), 4)
+    with pytest.raises(InputError, match="the gradient is not finite at step 4, although the loss"):
+        losses.check()
+
+
+def test_fp16_skips_steps_of_wrong_gradients() -> None:
+    losses = LossCheck(skipped=True)
+    for step in range(2 * STEPS_BEFORE_STOP):
+        losses.add(torch.tensor([1.0]), batch(step), step)
+        losses.add_gradient(torch.tensor(math.inf), step)
+    losses.check()
 
 
 @pytest.mark.parametrize("added", [0.0, math.inf, math.nan])
