@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from PIL import Image
 
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
+from scripts.confidence import rank_correlation
 from tests.conftest import REPOSITORY
 from tests.programs import run_python
 
@@ -38,6 +40,29 @@ def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     (line,) = again.stderr.splitlines()
     assert f"{masks[1]} has been changed since it was written" in line
     assert not read_label_map(masks[1]).any()
+
+
+def test_confidence_prints_the_rank_correlation_with_the_iou(tmp_path: Path) -> None:
+    settings = SyntheticSettings(size=(64, 96), frames=4, objects=(1, 1))
+    first, second = write_davis(tmp_path / "data", sequences=2, settings=settings)
+    options = ["--dataset", "davis2017-val", "--data", tmp_path / "data"]
+    table = script("confidence.py", *options).splitlines()[1:]
+    rows = {line.split()[0]: line.split()[1:] for line in table}
+    assert {name: row[0] for name, row in rows.items()} == {first: "3", second: "3", "all": "6"}
+    assert -1 <= float(rows["all"][1]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([(0.1, 5.0), (0.2, 6.0), (0.9, 7.0)], 1.0),
+        ([(0.1, 5.0), (0.2, 4.0), (0.9, -1.0)], -1.0),
+        ([(0.0, 1.0), (0.0, 2.0), (1.0, 3.0)], 0.75**0.5),  # ranks 1.5, 1.5, 3 and 1, 2, 3
+        ([(0.0, 1.0), (0.0, 2.0)], math.nan),
+    ],
+)
+def test_rank_correlation(pairs: list[tuple[float, float]], expected: float) -> None:
+    assert rank_correlation(np.array(pairs)) == pytest.approx(expected, nan_ok=True)
 
 
 def test_labelled_frames_can_be_trained_on(tmp_path: Path) -> None:
