@@ -12,6 +12,7 @@ from typing import Any
 from scmn.build import build_model
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
+from scmn.extras import import_optional
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.weights.files import read_weights, save_weights
 
@@ -193,13 +194,7 @@ def _description(network: MemoryNetwork) -> ModelDescription:
 
 
 def _hub() -> ModuleType:
-    try:
-        return import_module("huggingface_hub")
-    except ImportError as error:
-        raise InputError(
-            "the Hub needs huggingface_hub, which is not installed; "
-            "expected after: pip install 'scmn[hub]'"
-        ) from error
+    return import_optional("huggingface_hub", need="the Hub needs huggingface_hub", extra="hub")
 
 
 def _failures() -> tuple[type[Exception], ...]:

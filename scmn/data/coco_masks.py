@@ -5,7 +5,6 @@ Lin et al., "Microsoft COCO: Common Objects in Context" (2014).
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from scmn.errors import InputError
+from scmn.extras import import_optional
 
 TOLERANCE = 0.5
 """How far, in pixels, a polygon may run beside the mask's outline."""
@@ -20,13 +20,7 @@ TOLERANCE = 0.5
 
 def coco_tools() -> ModuleType:
     """Return ``pycocotools.mask``; InputError if it is not installed."""
-    try:
-        return import_module("pycocotools.mask")
-    except ImportError as error:
-        raise InputError(
-            "COCO's masks need pycocotools, which is not installed; "
-            "expected after: pip install 'scmn[coco]'"
-        ) from error
+    return import_optional("pycocotools.mask", need="COCO's masks need pycocotools", extra="coco")
 
 
 def mask_to_rle(mask: np.ndarray) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Project:
         masks: by frame; a frame without an entry has no mask.
 
     A change replaces these two mappings, which are never changed themselves: so a snapshot is a
-    reference, and the page can read them while a run goes on.
+    reference, and the page can read them during a run.
     """
 
     def __init__(self, footage: Footage, limits: Limits) -> None:

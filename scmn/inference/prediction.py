@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scmn.data.masks import object_ids, to_one_hot
-from scmn.errors import InputError
+from scmn.extras import import_optional
 from scmn.inference.confidence import mask_confidence
 from scmn.inference.devices import Download
 from scmn.inference.geometry import FrameGeometry, most_probable
@@ -117,13 +116,9 @@ class Prediction:
         Raises:
             InputError: supervision is not installed.
         """
-        try:
-            supervision = import_module("supervision")
-        except ImportError as error:
-            raise InputError(
-                "to_supervision needs supervision, which is not installed; "
-                "expected after: pip install 'scmn[supervision]'"
-            ) from error
+        supervision = import_optional(
+            "supervision", need="to_supervision needs supervision", extra="supervision"
+        )
         seen = object_ids(self.labels)
         masks = to_one_hot(self.labels, seen)
         ids = np.array(seen, dtype=int)
