@@ -39,8 +39,10 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def median_and_range(times: Sequence[float]) -> str:
-    """Return median, minimum and maximum as text."""
-    return f"{statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f})"
+    """Return median, minimum and maximum as text, with a decimal below 100."""
+    median = statistics.median(times)
+    decimals = 1 if median < 100 else 0
+    return f"{median:.{decimals}f} ({min(times):.{decimals}f}–{max(times):.{decimals}f})"
 
 
 def times_faster(before: float, after: float) -> str:

@@ -135,4 +135,6 @@ def _plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _title(case: Mapping[str, Any]) -> str:
     size = size_text(case["size"])
-    return f"{title(case['network'])}, {case['objects']} obj., T {case['remembered']}, {size}"
+    device = "" if case["device"] == "cpu" else f", {case['device']}"
+    objects, remembered = case["objects"], case["remembered"]
+    return f"{title(case['network'])}, {objects} obj., T {remembered}, {size}{device}"

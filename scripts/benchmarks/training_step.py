@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from pages import median_and_range, times_faster
 from tqdm import tqdm
 
@@ -55,6 +56,8 @@ def measure(
         for what, call in work.items():
             begun = time.perf_counter()
             call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a step does not wait for its GPU
             seconds[what].append(time.perf_counter() - begun)
     medians = {what: statistics.median(taken[1:]) for what, taken in seconds.items()}
     first = medians[changes[0]]
