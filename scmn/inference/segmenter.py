@@ -11,30 +11,29 @@ import numpy as np
 import torch
 from pydantic import SkipValidation
 from torch import Tensor
-from torch.nn import functional
 
-from scmn.data.masks import MAX_OBJECT_ID, ObjectCount, object_ids, to_one_hot
+from scmn.data.masks import MAX_OBJECT_ID, ObjectCount
 from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
-from scmn.inference.confidence import certainty, mask_confidence
+from scmn.inference.confidence import mask_confidence
 from scmn.inference.devices import (
     autocast,
     reduced_dtype,
     resolve_device,
     resolve_precision,
-    upload,
 )
-from scmn.inference.frames import FrameImage, LabelMap, check_labels, image_tensor, label_array
+from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry
-from scmn.inference.memory.files import read_memory, write_memory
+from scmn.inference.given_objects import given_masks, with_given_masks
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
+from scmn.inference.memory.weights import frame_weights
 from scmn.inference.prediction import Prediction
 from scmn.inference.settings import Precision
-from scmn.networks.aggregation import soft_aggregation
-from scmn.networks.base import STRIDE, MemoryNetwork, QueryFeatures, Segmentation
+from scmn.inference.video_state import VideoState
+from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
 from scmn.settings import Count, Positive, checked
 from scmn.tensor_files import tensors_checksum, weighted_bit_sums
 
@@ -115,16 +114,21 @@ class VideoSegmenter(Segmenter):
         self._forget()
 
     def _forget(self) -> None:
-        self.bank = MemoryBank(self.memory_settings, self.model.similarity)
-        self._time = 0
-        self._geometry: FrameGeometry | None = None
+        self._video = VideoState(self._new_bank())
         self._fitting: dict[tuple[int, int], int] = {}
-        self._previous_masks: Tensor | None = None
+
+    def _new_bank(self) -> MemoryBank:
+        return MemoryBank(self.memory_settings, self.model.similarity)
+
+    @property
+    def bank(self) -> MemoryBank:
+        """The memory of the video."""
+        return self._video.bank
 
     @property
     def frame_count(self) -> int:
         """The number of frames of the video so far."""
-        return self._time
+        return self._video.frame_count
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -134,8 +138,8 @@ class VideoSegmenter(Segmenter):
     @property
     def needs_next_frame(self) -> bool:
         """Whether later predictions depend on the next frame, even if no masks are given on it."""
-        remembered = self.bank.wants(self._time, annotated=False)
-        observed = self.bank.attention(self._time, annotated=False) is not None
+        remembered = self.bank.wants(self.frame_count, annotated=False)
+        observed = self.bank.attention(self.frame_count, annotated=False) is not None
         return bool(self.object_ids) and (self.model.uses_previous_masks or remembered or observed)
 
     @exclusive
@@ -165,7 +169,7 @@ class VideoSegmenter(Segmenter):
         if labels is not None or self.needs_next_frame:
             self._advance(frame, labels, objects, needed=False)
             return True
-        self._time += 1
+        self._video.frame_count += 1
         return False
 
     def _advance(
@@ -183,23 +187,22 @@ class VideoSegmenter(Segmenter):
         label_map = None if labels is None else label_array(labels)
         given = None if label_map is None else self._given_masks(label_map, objects, geometry)
         objects_per_batch = self.objects_per_batch or self._fitting_objects(geometry)
-        tracked = self.bank.object_ids
-        segmented = [] if given is None else [i for i in tracked if i not in given]
+        video, tracked = self._video, self.object_ids
         with autocast(self.device, self.precision):
             query: QueryFeatures | None = None
             segmentation: Segmentation | None = None
-            if tracked and (given is None or segmented):
+            if tracked and not (given and given.keys() >= set(tracked)):
                 query = self.model.encode_query(image)
-                attention = self.bank.attention(self._time, annotated=given is not None)
+                attention = self.bank.attention(self.frame_count, annotated=given is not None)
                 segmentation = self.model.segment(
                     query,
                     self.bank.memory(),
-                    self._previous_masks,
+                    video.previous_masks,
                     read=replace(self._read, attention=attention),
                     objects_per_batch=objects_per_batch,
                 )
         # From here on the user's input cannot cause an error.
-        self._geometry = geometry
+        video.geometry = geometry
         if segmentation is not None and segmentation.attention:
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
@@ -211,7 +214,7 @@ class VideoSegmenter(Segmenter):
         except Exception:  # memory is exhausted
             self.bank.drop_objects_without_memory()
             raise
-        self._time += 1
+        video.frame_count += 1
         if not needed:
             return None
         return self._prediction(probabilities, segmentation, geometry, given, label_map)
@@ -223,15 +226,7 @@ class VideoSegmenter(Segmenter):
         Raises:
             InputError: there is no such object.
         """
-        if object_id not in self.object_ids:
-            raise InputError(
-                f"no object {object_id} to remove; the objects are {list(self.object_ids)}"
-            )
-        position = self.object_ids.index(object_id)
-        self.bank.remove_object(object_id)
-        if self._previous_masks is not None:
-            kept = [i for i in range(self._previous_masks.shape[1]) if i != position]
-            self._previous_masks = self._previous_masks[:, kept]
+        self._video.remove_object(object_id)
 
     @exclusive
     def save_memory(self, path: str | Path) -> None:
@@ -240,15 +235,7 @@ class VideoSegmenter(Segmenter):
         Raises:
             InputError: the file cannot be written.
         """
-        tensors, bank = self.bank.state()
-        if self._previous_masks is not None:
-            tensors["previous_masks"] = self._previous_masks
-        state = {
-            "frame_count": self._time,
-            "geometry": None if self._geometry is None else asdict(self._geometry),
-            "bank": bank,
-        }
-        write_memory(Path(path), tensors, state, origin=self._origin())
+        self._video.save(Path(path), origin=self._origin())
 
     @exclusive
     def load_memory(self, path: str | Path, *, new_video: bool = False) -> None:
@@ -267,18 +254,14 @@ class VideoSegmenter(Segmenter):
             InputError: the file is missing, damaged or not a memory, or another network, other
                 weights or other settings made it. The present memory is left as it is.
         """
-        tensors, state = read_memory(Path(path), origin=self._origin())
-        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-        self._forget()
-        count = state["frame_count"]
-        self.bank.restore(tensors, state["bank"], earlier=count if new_video else 0)
-        self._time = 0 if new_video else count
-        self._previous_masks = tensors.get("previous_masks")
-        if not new_video:
-            if state["geometry"] is not None:
-                self._geometry = FrameGeometry(*map(tuple, state["geometry"].values()))
-        elif self._previous_masks is not None:
-            self._previous_masks = torch.ones_like(self._previous_masks)
+        self._video = VideoState.load(
+            Path(path),
+            origin=self._origin(),
+            bank=self._new_bank(),
+            device=self.device,
+            new_video=new_video,
+        )
+        self._fitting.clear()
 
     def _origin(self) -> dict[str, Any]:
         """Return what a saved memory depends on, JSON values by name."""
@@ -304,66 +287,38 @@ class VideoSegmenter(Segmenter):
         """Return the image at the network's size (1, 3, H, W) and the video's geometry."""
         image = image_tensor(frame, self.device)
         height, width = image.shape[-2:]
-        geometry = self._geometry or FrameGeometry.of_frame(
-            height, width, shorter_side=self.size, upscale=self.upscale, scale=self.scale
+        geometry = self._video.geometry_of(
+            (height, width), shorter_side=self.size, upscale=self.upscale, scale=self.scale
         )
-        if geometry.frame_size != (height, width):
-            raise InputError(
-                f"frame {self._time} is {height}x{width}, but the video's earlier frames are "
-                f"{geometry.frame_size[0]}x{geometry.frame_size[1]}"
-            )
-        height, width = (size // STRIDE for size in geometry.network_size)
-        if self.bank.map_size not in (None, (height, width)):
-            raise InputError(
-                f"frame {self._time} is {geometry.network_size[0]}x{geometry.network_size[1]} at "
-                "the network's input, but the loaded memory is of frames of "
-                f"{'x'.join(str(STRIDE * size) for size in self.bank.map_size or ())}"
-            )
         image = geometry.network_image(image, self._colour)
         return image.contiguous(memory_format=torch.channels_last), geometry
 
     def _given_masks(
         self, labels: np.ndarray, objects: Sequence[int] | None, geometry: FrameGeometry
     ) -> dict[int, Tensor]:
-        """Return the given objects' masks (H, W) at the network's size by id."""
-        check_labels(labels, geometry.frame_size, self._time)
-        ids = object_ids(labels) if objects is None else tuple(objects)
-        if not ids:
-            raise InputError(
-                f"label map of frame {self._time} has no objects: it is all background"
-            )
-        if not all(1 <= object_id <= MAX_OBJECT_ID for object_id in ids):
-            raise InputError(f"object ids are 1..{MAX_OBJECT_ID}, not {list(ids)}")
-        count = len(set(self.object_ids) | set(ids))
+        given = given_masks(labels, objects, geometry, frame=self.frame_count, device=self.device)
+        count = len({*self.object_ids, *given})
         if count > self.max_objects:
             raise InputError(
-                f"frame {self._time}: {count} objects, more than max_objects={self.max_objects}"
+                f"frame {self.frame_count}: {count} objects, more than "
+                f"max_objects={self.max_objects}"
             )
-        one_hot = upload(torch.from_numpy(to_one_hot(labels, ids)), self.device).float()
-        return dict(zip(ids, geometry.network_masks(one_hot.unsqueeze(0))[0], strict=True))
+        return given
 
     def _with_given(
         self, segmentation: Segmentation | None, given: dict[int, Tensor] | None, image: Tensor
     ) -> Tensor:
-        """Insert the given masks into the segmentation; probabilities (1, N + 1, H, W).
-
-        As published (STCN, interactive fusion): inside a given mask every other object's
-        probability is set to zero, then all are aggregated again.
-        """
+        """Add the given objects to the segmented ones; probabilities (1, N + 1, H, W)."""
         if given is None:
             if segmentation is not None:
                 return segmentation.probabilities
             return image.new_ones(1, 1, *image.shape[-2:])
-        taken = torch.stack(list(given.values())).amax(dim=0)
-        tracked = self.bank.object_ids
-        self.bank.add_objects([object_id for object_id in given if object_id not in tracked])
-        masks = []
-        for position, object_id in enumerate(self.bank.object_ids):
-            if object_id in given:
-                masks.append(given[object_id])
-            elif segmentation is not None:
-                masks.append(segmentation.probabilities[0, position + 1] * (1 - taken))
-        return soft_aggregation(torch.stack(masks).unsqueeze(0))[0]
+        segmented: dict[int, Tensor] = {}
+        if segmentation is not None:
+            masks = segmentation.probabilities[0, 1:].unbind()
+            segmented = dict(zip(self.object_ids, masks, strict=True))
+        self.bank.add_objects([i for i in given if i not in self.object_ids])
+        return with_given_masks(segmented, given, self.object_ids)
 
     def _remember(
         self,
@@ -374,32 +329,23 @@ class VideoSegmenter(Segmenter):
         probabilities: Tensor,
         given: Collection[int] | None,
     ) -> None:
-        annotated = given is not None
+        annotated, time = given is not None, self.frame_count
         trusted: list[bool] | None = None
-        assert self._geometry is not None
-        if self.bank.judges(self._time, annotated=annotated):
-            confidence, _ = mask_confidence(self._geometry.crop(probabilities[0]))
+        assert self._video.geometry is not None
+        if self.bank.judges(time, annotated=annotated):
+            confidence, _ = mask_confidence(self._video.geometry.crop(probabilities[0]))
             trusted = self.bank.trust(confidence.tolist(), given or ())
-        if self.bank.wants(self._time, annotated=annotated, trusted=trusted):
+        if self.bank.wants(time, annotated=annotated, trusted=trusted):
             with autocast(self.device, self.precision):
                 frame = self.model.encode_memory(
                     image, masks, query, objects_per_batch=objects_per_batch
                 )
-            weights = self._weights(probabilities, trusted)
+            weights = frame_weights(
+                probabilities[0], trusted, weigh_cells=self.memory_settings.weigh_cells
+            )
             frame = frame if weights is None else frame.weighted(weights)
-            self.bank.remember(self._time, frame, annotated=annotated, trusted=trusted)
-        self._previous_masks = masks if self.model.uses_previous_masks else None
-
-    def _weights(self, probabilities: Tensor, trusted: Sequence[bool] | None) -> Tensor | None:
-        """Return the weights of this frame in the memory, (1, N or 1, 1, 1, h or 1, w or 1)."""
-        weights: Tensor | None = None
-        if trusted is not None:
-            weights = upload(torch.tensor(trusted), self.device).float().view(1, -1, 1, 1, 1, 1)
-        if self.memory_settings.weigh_cells:
-            cells = functional.avg_pool2d(certainty(probabilities[0])[0][None, None], STRIDE)
-            cells = cells[:, :, None, None]
-            weights = cells if weights is None else weights * cells
-        return weights
+            self.bank.remember(time, frame, annotated=annotated, trusted=trusted)
+        self._video.previous_masks = masks if self.model.uses_previous_masks else None
 
     def _prediction(
         self,

@@ -1,0 +1,67 @@
+"""Masks that the user gives on a frame: objects that are added or corrected there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scmn.data.masks import MAX_OBJECT_ID, object_ids, to_one_hot
+from scmn.errors import InputError
+from scmn.inference.devices import upload
+from scmn.inference.frames import check_labels
+from scmn.inference.geometry import FrameGeometry
+from scmn.networks.aggregation import soft_aggregation
+
+
+def given_masks(
+    labels: np.ndarray,
+    objects: Sequence[int] | None,
+    geometry: FrameGeometry,
+    *,
+    frame: int,
+    device: torch.device,
+) -> dict[int, Tensor]:
+    """Return the given objects' masks by id, (H, W) at the network's size.
+
+    Args:
+        labels: label map (H, W).
+        objects: ids annotated in it (None: those that occur).
+        geometry: the video's geometry.
+        frame: index of the frame, for messages.
+        device: where the masks are to be.
+
+    Raises:
+        InputError: a label map of a wrong type or size, without objects, or ids out of range.
+    """
+    check_labels(labels, geometry.frame_size, frame)
+    ids = object_ids(labels) if objects is None else tuple(objects)
+    if not ids:
+        raise InputError(f"label map of frame {frame} has no objects: it is all background")
+    if not all(1 <= object_id <= MAX_OBJECT_ID for object_id in ids):
+        raise InputError(f"object ids are 1..{MAX_OBJECT_ID}, not {list(ids)}")
+    one_hot = upload(torch.from_numpy(to_one_hot(labels, ids)), device).float()
+    return dict(zip(ids, geometry.network_masks(one_hot.unsqueeze(0))[0], strict=True))
+
+
+def with_given_masks(
+    segmented: Mapping[int, Tensor], given: Mapping[int, Tensor], order: Sequence[int]
+) -> Tensor:
+    """Insert given masks into a segmentation.
+
+    As published (STCN, interactive fusion): inside a given mask every other object's probability is
+    set to zero, then all are aggregated again.
+
+    Args:
+        segmented: the objects' probabilities (H, W) by id.
+        given: masks (H, W) by id; they replace what was segmented of these objects.
+        order: the ids of all objects, in the order of the result's channels.
+
+    Returns:
+        Probabilities (1, N + 1, H, W) over background and objects.
+    """
+    outside = 1 - torch.stack(list(given.values())).amax(dim=0)
+    masks = [given[i] if i in given else segmented[i] * outside for i in order]
+    return soft_aggregation(torch.stack(masks).unsqueeze(0))[0]
