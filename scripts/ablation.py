@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Train small networks under one budget, score them on the same data, and report the results.
+"""Train networks under one budget, or take trained ones, score them on the same data, and report.
 
     python scripts/ablation.py configs/ablation/small.yaml
     python scripts/ablation.py configs/ablation/small.yaml --only scmn --seed 1
     python scripts/ablation.py configs/ablation/small.yaml --report-only
 
-Finished runs are skipped; an interrupted training or evaluation is resumed.
+Finished runs are skipped; an interrupted training or evaluation is resumed. Several processes may
+work on one plan at once, each with runs of its own; their speeds then say little.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from ablations.plan import read_plan
 from ablations.report import write_report
-from ablations.runs import REPOSITORY, read_results, run
+from ablations.runs import REPOSITORY, read_results, results_lock, run
 
 from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError, nearest_name
@@ -34,11 +35,13 @@ def main() -> None:
             raise InputError(f"{given.plan} has no run '{name}'{nearest_name(name, plan.runs)}")
     if not given.report_only:
         # Trained runs first: the others evaluate their weights.
-        names = sorted(given.only or plan.runs, key=lambda name: bool(plan.runs[name].weights_of))
+        names = sorted(given.only or plan.runs, key=lambda name: not plan.runs[name].trains)
         for name in names:
             for seed in given.seed or plan.seeds_of(name):
                 run(plan, name, seed)
-    for path in write_report(plan, given.plan, read_results(plan), REPOSITORY):
+    with results_lock(plan):
+        written = write_report(plan, given.plan, read_results(plan), REPOSITORY)
+    for path in written:
         print(f"wrote {path}")
 
 

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import importlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from scmn import build_model, load_config
 from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.inference.memory.settings import complete_settings
+from scmn.weights.files import save_weights
 from tests.conftest import REPOSITORY
 from tests.programs import run_python
 
 SCRIPT = "scripts/ablation.py"
-SHIPPED_PLAN = REPOSITORY / "configs/ablation/small.yaml"
+SHIPPED_PLANS = sorted((REPOSITORY / "configs/ablation").glob("*.yaml"))
+MODEL = {
+    "name": "scmn",
+    "backbone": "resnet10_half",
+    "switches": {"key_dim": 8, "value_dim": 16, "hidden_dim": 8, "refinement": False},
+}
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plan of two runs over three tiny sequences, one of which is not trained."""
+    """A plan of three runs over two tiny sequences, of which one trains a network."""
     folder = tmp_path_factory.mktemp("ablation")
     write_davis(
         folder / "data",
         sequences=2,
-        settings=SyntheticSettings(size=(64, 96), frames=5, objects=(1, 1)),
+        settings=SyntheticSettings(
+            size=(64, 96), frames=20, objects=(1, 1), occluders=(0, 0), out_of_view=1.0
+        ),
         split="train",
     )
     config = {
-        "model": {
-            "name": "scmn",
-            "backbone": "resnet10_half",
-            "switches": {"key_dim": 8, "value_dim": 16, "hidden_dim": 8, "refinement": False},
-        },
+        "model": MODEL,
         "training": {
             "norm": "batch",
             "device": "cpu",
@@ -49,7 +57,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    network = build_model(MODEL["name"], backbone=MODEL["backbone"], **MODEL["switches"])
+    save_weights(network, folder / "given.safetensors")
     content = {
+        "title": "Small networks",
+        "introduction": "All are tiny.",
         "config": str(folder / "config.yaml"),
         "output": str(folder / "runs"),
         "results": str(folder / "docs/results.json"),
@@ -60,6 +72,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "title": "training sequences",
                 "dataset": "davis2017-train",
                 "data": str(folder / "data"),
+                "columns": [
+                    "J",
+                    "J&F",
+                    "J, last quarter",
+                    "frames/s",
+                    "peak memory",
+                    "found",
+                    "ghost",
+                ],
             }
         },
         "runs": {
@@ -70,6 +91,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "weights_of": "scmn",
                 "overrides": ["memory.every=null", "memory.keep_previous=false"],
             },
+            "given": {
+                "title": "given weights",
+                "groups": ["Memory"],
+                "weights": str(folder / "given.safetensors"),
+            },
         },
     }
     path = folder / "plan.yaml"
@@ -78,20 +104,43 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ablation_records_and_reports_runs(plan: Path) -> None:
-    ended = run_python(SCRIPT, plan)
-    assert ended.returncode == 0, ended.stderr
+    shares = (("--only", "first", "--only", "scmn"), ("--only", "given"))
+    with ThreadPoolExecutor() as processes:  # which record in one file, and report from it
+        for ended in processes.map(lambda share: run_python(SCRIPT, plan, *share), shares):
+            assert ended.returncode == 0, ended.stderr
     results = json.loads((plan.parent / "docs/results.json").read_text())
     scored = {name: seeds["0"]["train"] for name, seeds in results["runs"].items()}
-    assert set(scored) == {"scmn", "first"}
+    assert set(scored) == {"scmn", "first", "given"}
     assert "memory.keep_previous=false" in scored["first"]["command"]
     assert scored["first"]["command"].count("scmn-0/training/last.pt") == 1
+    assert f"--weights {plan.parent / 'given.safetensors'} " in scored["given"]["command"]
     text = (plan.parent / "docs/results.md").read_text()
-    for name, title in (("scmn", "SCMN"), ("first", "first frame")):
-        j, both = (100 * scored[name][score] for score in ("J-Mean", "J&F-Mean"))
-        assert f"| {title} | 1 | {j:.1f} | {both:.1f} |" in text
+    assert text.startswith("# Small networks\n")
+    assert "All are tiny.\n" in text
     assert "## Networks" in text
     assert "## Memory" in text
+    for name, title in (("scmn", "SCMN"), ("first", "first frame"), ("given", "given weights")):
+        assert f"\n{row_of(title, scored[name])}\n" in text
+    scores = json.loads((plan.parent / "runs/given-0/train/results.json").read_text())
+    last = [objects["1"]["J_per_frame"][13:] for objects in scores["sequences"].values()]
+    assert [len(j) for j in last] == [5, 5]  # of 18 scored frames
+    assert scored["given"]["J-Last-Quarter"] == pytest.approx(np.mean(last))
     assert "<svg" in (plan.parent / "docs/images/plot.svg").read_text()
+
+
+def row_of(title: str, record: dict[str, Any]) -> str:
+    """Return the row of a run in the tables."""
+    absences = record["absences"]
+    assert absences["returns"] > 0
+    cells = [
+        title,
+        "1",
+        *(f"{100 * record[score]:.1f}" for score in ("J-Mean", "J&F-Mean", "J-Last-Quarter")),
+        *(record[fact].split(" (")[0] for fact in ("frames/s", "peak memory")),
+        f"{absences['found']} of {absences['returns']}",
+        f"{100 * absences['ghost']:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> None:
@@ -118,7 +167,12 @@ def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> N
         ({}, ["--only", "scmm"], "no run 'scmm' (did you mean 'scmn'?)"),
         ({"sedes": [1]}, [], "sedes: no such setting (did you mean 'seeds'?)"),
         ({"runs": {"a": {"groups": ["b"]}}}, [], "runs.a.title is not set"),
-        ({"runs": {"a": {"title": "a", "groups": ["b"], "weights_of": "c"}}}, [], "no run 'c'"),
+        ({"runs": {"a": {"title": "a", "weights_of": "c"}}}, [], "no run 'c'"),
+        (
+            {"runs": {"a": {"title": "a", "weights_of": "b", "weights": "w"}}},
+            [],
+            "runs.a has both weights and weights_of",
+        ),
         ({"results": "none.json"}, ["--report-only"], "nothing is recorded"),
     ],
 )
@@ -133,12 +187,17 @@ def test_ablation_reports_mistakes_in_one_line(
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
-def test_ablation_shipped_plan_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shipped", SHIPPED_PLANS, ids=lambda path: path.stem)
+def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
-    plan = importlib.import_module("ablations.plan").read_plan(SHIPPED_PLAN)
+    plan = importlib.import_module("ablations.plan").read_plan(shipped)
     for run in plan.runs.values():
         config = load_config(REPOSITORY / plan.config, [*plan.overrides, *run.overrides])
         model = config.model
-        build_model(model.name, backbone=model.backbone, **model.switches)
-        assert config.training.stages_in_order
-    assert "has no run 'none'" in run_python(SCRIPT, SHIPPED_PLAN, "--only", "none").stderr
+        weights = run.weights
+        network = build_model(
+            model.name, weights=weights, backbone=model.backbone, **model.switches
+        )
+        complete_settings(config.memory, network.memory_defaults)
+        assert weights is not None or config.training.stages_in_order
+    assert "has no run 'none'" in run_python(SCRIPT, shipped, "--only", "none").stderr

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scripts.confidence import rank_correlation
@@ -40,6 +41,23 @@ def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     (line,) = again.stderr.splitlines()
     assert f"{masks[1]} has been changed since it was written" in line
     assert not read_label_map(masks[1]).any()
+
+
+def test_make_loop_plays_a_sequence_forward_and_back(tmp_path: Path) -> None:
+    data, loop = tmp_path / "data", tmp_path / "loop"
+    (name,) = write_davis(data, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=4))
+    options = ["--dataset", "davis2017-val", "--data", data, "--frames", 9]
+    script("make_loop.py", loop, *options)
+    (sequence,) = open_dataset("davis2017-val", loop).sequences
+    assert sequence.name == name
+    order = [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    for paths in (sequence.image_paths, sequence.annotation_paths.values()):
+        assert [path.stem for path in paths] == [f"{index:05d}" for index in range(9)]
+        assert [path.resolve().stem for path in paths] == [f"{index:05d}" for index in order]
+        assert all(path.is_symlink() for path in paths)
+    again = run_python("scripts/make_loop.py", loop, *options)
+    assert again.returncode == 2
+    assert again.stderr == f"error: {loop} exists; choose a new folder\n"
 
 
 def test_confidence_prints_the_rank_correlation_with_the_iou(tmp_path: Path) -> None:

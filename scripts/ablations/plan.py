@@ -1,18 +1,22 @@
-"""The plan of an ablation: a YAML file of networks, seeds and evaluations."""
+"""The plan of an ablation: a YAML file of runs, seeds and evaluations."""
 
 from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
+from typing import Literal
 
 from scmn.config import read_yaml
 from scmn.errors import InputError, nearest_name
 from scmn.settings import check, settings
 
+Column = Literal["J", "J&F", "J, last quarter", "frames/s", "peak memory", "found", "ghost"]
+"""``found`` and ``ghost`` are those of ``scripts/absences.py``."""
+
 
 @settings()
 class EvaluationPlan:
-    """A data set on which all networks are scored."""
+    """A data set on which all runs are scored."""
 
     title: str
     dataset: str
@@ -20,6 +24,8 @@ class EvaluationPlan:
     data: str
     sequences: list[str] = field(default_factory=list)
     """Only these (empty: all)."""
+    columns: list[Column] = field(default_factory=lambda: ["J", "J&F"])
+    """What the tables show."""
 
 
 @settings()
@@ -33,14 +39,23 @@ class RunPlan:
     """key=value of the configuration, for training and evaluation."""
     weights_of: str | None = None
     """Evaluate the weights of that run instead of training."""
+    weights: str | None = None
+    """Evaluate these weights instead of training: what ``eval.py --weights`` takes."""
     seeds: list[int] | None = None
     """Seeds (null: those of the plan)."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether a network is trained."""
+        return self.weights_of is None and self.weights is None
 
 
 @settings()
 class Plan:
     """All runs of an ablation."""
 
+    title: str
+    """Of the report."""
     config: str
     output: str
     """Folder of the runs."""
@@ -50,6 +65,8 @@ class Plan:
     """Markdown file."""
     picture: str
     """Plot in the report."""
+    introduction: str = ""
+    """What the runs have in common, for the report."""
     conclusions: str = ""
     """Text below the tables."""
     overrides: list[str] = field(default_factory=list)
@@ -71,8 +88,10 @@ def read_plan(path: Path) -> Plan:
     plan = check(Plan, read_yaml(path), lambda key: f"{path}: {key}")
     for name, run in plan.runs.items():
         other = run.weights_of
-        if other is not None and (other not in plan.runs or plan.runs[other].weights_of):
-            trained = [n for n, r in plan.runs.items() if r.weights_of is None]
+        if other is not None and run.weights is not None:
+            raise InputError(f"{path}: runs.{name} has both weights and weights_of")
+        trained = [n for n, r in plan.runs.items() if r.trains]
+        if other is not None and other not in trained:
             raise InputError(
                 f"{path}: runs.{name}.weights_of: no run '{other}' is trained"
                 f"{nearest_name(other, trained)}"

@@ -2,48 +2,81 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import statistics
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from absences import sequence_absences, summary
+from filelock import FileLock
 from pages import machine
 
 from ablations.plan import EvaluationPlan, Plan, RunPlan
 from scmn.data.atomic import atomic_path
+from scmn.data.datasets import open_dataset
 from scmn.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAST = "last.pt"
 SCORES = ("J-Mean", "F-Mean", "J&F-Mean")
+FACTS = ("frames/s", "peak memory")
 
 
 def run(plan: Plan, name: str, seed: int) -> None:
-    """Train (unless finished), evaluate, and record the scores of one run with one seed."""
+    """Train (unless finished or not asked for), evaluate, and record the scores of a run."""
     this = plan.runs[name]
-    trained = this.weights_of or name
-    weights = _training_folder(plan, trained, seed) / LAST
-    if this.weights_of is None:
+    if this.trains:
         _call(_training_command(plan, name, seed))
-    elif not (REPOSITORY / weights).is_file():
-        raise InputError(f"train run '{trained}' with seed {seed} first: {weights} does not exist")
+    weights = _weights(plan, name, seed)
     for key, evaluation in plan.evaluations.items():
         output = Path(plan.output) / f"{name}-{seed}" / key
         command = _evaluation_command(plan, this, evaluation, weights, output)
         _call(command)
-        file = REPOSITORY / output / "results.json"
-        measured = json.loads(file.read_text(encoding="utf-8"))
-        record = {
-            "command": " ".join(["python", *command]),
-            **{score: measured["summary"][score] for score in SCORES},
-            "frames/s": measured["facts"]["frames/s"],
-            "sequences": {
-                sequence: {k: objects[k]["J"]["mean"] for k in objects}
-                for sequence, objects in measured["sequences"].items()
-            },
-        }
+        record = {"command": " ".join(["python", *command]), **_measured(evaluation, output)}
         _record(plan, name, seed, key, record)
+
+
+def _measured(evaluation: EvaluationPlan, output: Path) -> dict[str, Any]:
+    """Return what is recorded of an evaluation."""
+    measured = json.loads((REPOSITORY / output / "results.json").read_text(encoding="utf-8"))
+    sequences = measured["sequences"]
+    record = {
+        **{score: measured["summary"][score] for score in SCORES},
+        "J-Last-Quarter": _last_quarter(sequences),
+        **{fact: measured["facts"][fact] for fact in FACTS},
+        "sequences": {
+            sequence: {k: objects[k]["J"]["mean"] for k in objects}
+            for sequence, objects in sequences.items()
+        },
+    }
+    if {"found", "ghost"} & set(evaluation.columns):
+        dataset = open_dataset(evaluation.dataset, REPOSITORY / evaluation.data, sequences)
+        masks = REPOSITORY / output / "masks"
+        absences = [sequence_absences(sequence, masks) for sequence in dataset.sequences]
+        record["absences"] = summary([absence for each in absences for absence in each])
+    return record
+
+
+def _last_quarter(sequences: Mapping[str, Any]) -> float:
+    """Return the mean over all objects of their J in the last quarter of the scored frames."""
+    scored = [each["J_per_frame"] for objects in sequences.values() for each in objects.values()]
+    return statistics.fmean(statistics.fmean(j[len(j) * 3 // 4 :]) for j in scored)
+
+
+def _weights(plan: Plan, name: str, seed: int) -> str:
+    """Return what ``eval.py --weights`` takes for a run; InputError if it is yet to be trained."""
+    this = plan.runs[name]
+    if this.weights is not None:
+        return this.weights
+    trained = this.weights_of or name
+    weights = _training_folder(plan, trained, seed) / LAST
+    if not (REPOSITORY / weights).is_file():
+        raise InputError(f"train run '{trained}' with seed {seed} first: {weights} does not exist")
+    return str(weights)
 
 
 def _training_folder(plan: Plan, name: str, seed: int) -> Path:
@@ -62,13 +95,13 @@ def _training_command(plan: Plan, name: str, seed: int) -> list[str]:
 
 
 def _evaluation_command(
-    plan: Plan, this: RunPlan, evaluation: EvaluationPlan, weights: Path, output: Path
+    plan: Plan, this: RunPlan, evaluation: EvaluationPlan, weights: str, output: Path
 ) -> list[str]:
     sequences = [part for name in evaluation.sequences for part in ("--sequence", name)]
     return [
         "eval.py",
         *("--config", plan.config),
-        *("--weights", str(weights)),
+        *("--weights", weights),
         *("--dataset", evaluation.dataset, "--data", evaluation.data),
         *sequences,
         *("--output", str(output)),
@@ -88,13 +121,21 @@ def _call(command: list[str]) -> None:
 
 def _record(plan: Plan, name: str, seed: int, evaluation: str, record: dict[str, Any]) -> None:
     """Add a record to the file of results."""
-    path = REPOSITORY / plan.results
-    results = read_results(plan)
-    results.setdefault("machine", machine())
-    scores = results.setdefault("runs", {}).setdefault(name, {}).setdefault(str(seed), {})
-    scores[evaluation] = record
-    with atomic_path(path) as temporary:
+    with results_lock(plan), atomic_path(REPOSITORY / plan.results) as temporary:
+        results = read_results(plan)
+        results.setdefault("machine", machine())
+        scores = results.setdefault("runs", {}).setdefault(name, {}).setdefault(str(seed), {})
+        scores[evaluation] = record
         temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def results_lock(plan: Plan) -> Iterator[None]:
+    """Keep other processes of the same plan from changing results and report meanwhile."""
+    folder = REPOSITORY / plan.output
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "results.lock"):
+        yield
 
 
 def read_results(plan: Plan) -> dict[str, Any]:
