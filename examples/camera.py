@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from scmn import InputError, VideoSegmenter, build_model, overlay
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.boxes import Box, box_mask
 from scmn.inference.base import Segmenter
+from scmn.program import ArgumentParser, run_program
 from scmn.weights.files import DEFAULT_MODEL, DEFAULT_WEIGHTS, read_weights
 
 

@@ -17,8 +17,8 @@ from ablations.plan import read_plan
 from ablations.report import write_report
 from ablations.runs import REPOSITORY, read_results, results_lock, run
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError, nearest_name
+from scmn.program import ArgumentParser, run_program
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import check_size, object_ids, read_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.evaluation.metrics import region_similarity
 from scmn.evaluation.run_folder import prediction_path, require_predictions
+from scmn.program import ArgumentParser, run_program
 
 FOUND = 0.5
 """IoU from which on an object counts as found."""

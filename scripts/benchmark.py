@@ -35,7 +35,7 @@ from pages import table
 from sizes import parse_size
 from tqdm import tqdm
 
-from scmn.cli import ArgumentParser, run_program
+from scmn.program import ArgumentParser, run_program
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RECORDED = "--engine, --many-objects, --long, --io, --training: "

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from scmn import VideoSegmenter, build_model
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.evaluation.metrics import region_similarity
+from scmn.program import ArgumentParser, run_program
 
 
 def main() -> None:

@@ -22,13 +22,13 @@ import torch
 from sizes import parse_size
 
 from scmn.build import build_model
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.deployment.export import export_onnx
 from scmn.deployment.segmenter import OnnxSegmenter
 from scmn.evaluation.evaluate import load_settings
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.networks.base import MemoryNetwork
+from scmn.program import ArgumentParser, run_program
 
 FRAMES = 6
 WARM_UP = 2

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
+from scmn.program import ArgumentParser, run_program
 
 
 def main() -> None:

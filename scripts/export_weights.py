@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from scmn import build_model, save_weights
-from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError
+from scmn.program import ArgumentParser, run_program
 from scmn.training.checkpoint import read_checkpoint
 from scmn.weights.files import load_weights
 

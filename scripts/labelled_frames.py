@@ -18,13 +18,13 @@ from typing import cast
 
 from PIL import Image
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.atomic import atomic_path
 from scmn.data.images import list_images
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
 from scmn.evaluation.evaluate import video_task
+from scmn.program import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,10 +11,10 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
+from scmn.program import ArgumentParser, run_program
 
 
 def main() -> None:

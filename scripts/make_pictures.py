@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from scmn import VideoFile, VideoSegmenter, build_model
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
+from scmn.program import ArgumentParser, run_program
 from scmn.visualization import contact_sheet, overlay
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -15,8 +15,8 @@ from pathlib import Path
 from sizes import parse_size
 from tqdm import tqdm
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSettings, write_davis
+from scmn.program import ArgumentParser, run_program
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.evaluation.run_folder import RunFolder, prediction_path
 from scmn.output_lock import output_lock
 from scmn.processes import Processes
+from scmn.program import ArgumentParser, run_program
 
 
 def main() -> None:

@@ -28,10 +28,10 @@ import torch
 import yaml
 
 from scmn import build_model, save_weights
-from scmn.cli import SIGNALLED, ArgumentParser, run_program
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.errors import InputError
 from scmn.output_lock import LOCK
+from scmn.program import SIGNALLED, ArgumentParser, run_program
 from scmn.training.checkpoint import checkpoint_content, read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent

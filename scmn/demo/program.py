@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scmn.cli import ArgumentParser, run_program
 from scmn.errors import InputError
+from scmn.program import ArgumentParser, run_program
 
 DESCRIPTION = """Serve a page to draw masks on a video, segment it and correct it."""
 EXAMPLES = """
