@@ -24,7 +24,8 @@ from scmn.data.video import VideoFile
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.run_folder import SequenceRecord
-from scmn.evaluation.scores import DatasetScores, NothingToScore
+from scmn.evaluation.scores import DatasetScores
+from scmn.evaluation.scoring import NothingToScore
 from scmn.evaluation.sequence_input import SequenceInput
 from scmn.evaluation.summary import Speed
 from scmn.inference.augmentation import AugmentedSegmenter

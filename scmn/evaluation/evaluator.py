@@ -15,7 +15,8 @@ from scmn.errors import InputError
 from scmn.evaluation.report import Picture, write_report
 from scmn.evaluation.results import table_paths, write_results, write_submission
 from scmn.evaluation.run_folder import RunFolder, SequenceRecord
-from scmn.evaluation.scores import DatasetScores, score_sequences
+from scmn.evaluation.scores import DatasetScores
+from scmn.evaluation.scoring import score_sequences
 from scmn.evaluation.sequence_input import SequenceInput, input_files
 from scmn.evaluation.sequence_run import SequenceRun
 from scmn.evaluation.warm_up import WarmUp

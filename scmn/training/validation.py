@@ -13,12 +13,8 @@ from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
-from scmn.evaluation.scores import (
-    DatasetScores,
-    NothingToScore,
-    SequenceScores,
-    scored_frames,
-)
+from scmn.evaluation.scores import DatasetScores, SequenceScores
+from scmn.evaluation.scoring import NothingToScore, scored_frames
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.segmenter import VideoSegmenter
 from scmn.inference.settings import Precision

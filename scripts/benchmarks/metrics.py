@@ -21,7 +21,8 @@ import plain_metrics
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import VideoSequence
 from scmn.evaluation.run_folder import prediction_path
-from scmn.evaluation.scores import SequenceScores, score_sequence
+from scmn.evaluation.scores import SequenceScores
+from scmn.evaluation.scoring import score_sequence
 
 WIDTH, HEIGHT = 854, 480
 OBJECTS_PER_SEQUENCE = (1, 2, 3)

@@ -13,7 +13,7 @@ from PIL import Image
 from scmn.data.davis import davis_sequences
 from scmn.data.masks import davis_palette
 from scmn.data.sequences import VideoSequence
-from scmn.evaluation.scores import score_sequence, score_sequences
+from scmn.evaluation.scoring import score_sequence, score_sequences
 from tests.evaluation.conftest import MakeSequence
 from tests.evaluation.label_maps import EMPTY, HALF, ONE, label_map
 

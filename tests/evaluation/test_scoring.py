@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scmn.errors import InputError
-from scmn.evaluation.scores import NothingToScore, score_sequence, score_sequences
+from scmn.evaluation.scoring import NothingToScore, score_sequence, score_sequences
 from tests.evaluation.conftest import MakeSequence
 from tests.evaluation.label_maps import EMPTY, HALF, ONE, SIZE, label_map
 
@@ -155,7 +155,7 @@ def test_score_sequence_reads_each_file_once(
         with Image.open(path) as image:
             return np.array(image)
 
-    monkeypatch.setattr("scmn.evaluation.scores.read_label_map", spy)
+    monkeypatch.setattr("scmn.evaluation.scoring.read_label_map", spy)
     monkeypatch.setattr("scmn.data.sequences.read_label_map", spy)
     sequence = make_sequence("clip", [ONE] * 6, [ONE] * 6)
     score_sequence(sequence, masks_folder, protocol="davis")
