@@ -52,6 +52,8 @@ class PlainGroup:
     def __init__(self, keep_previous: bool) -> None:
         self.keep_previous = keep_previous
         self.frames: dict[int, PlainFrame] = {}
+        self.latest = 0
+        """The last frame that was remembered for more than one frame."""
 
     def observe(self, shares: Mapping[int, float]) -> None:
         for time, frame in self.frames.items():
@@ -61,6 +63,7 @@ class PlainGroup:
 
     def remember(self, time: int, new: PlainFrame) -> None:
         if new.lasting:
+            self.latest = time
             for frame in self.frames.values():
                 frame.updates += 1
         replaced = [t for t, frame in self.frames.items() if not frame.lasting]
@@ -84,15 +87,22 @@ def remembered(time: int, objects: int = 1) -> MemoryFrames:
 @given(
     seed=st.integers(0, 1000),
     keep_previous=st.booleans(),
+    gated=st.booleans(),
     annotated=st.sets(st.integers(1, 29), max_size=3),
     second=st.integers(1, 20),
     removed=st.integers(10, 29),
 )
 def test_the_bank_keeps_what_a_plain_one_keeps(
-    seed: int, keep_previous: bool, annotated: set[int], second: int, removed: int
+    seed: int, keep_previous: bool, gated: bool, annotated: set[int], second: int, removed: int
 ) -> None:
     """One object, a second one from a later frame, and the first one removed."""
-    policy = {"every": EVERY, "max_frames": K, "eviction": "usage", "keep_previous": keep_previous}
+    policy = {
+        "every": EVERY,
+        "max_frames": K,
+        "eviction": "usage",
+        "keep_previous": keep_previous,
+        "gate": {} if gated else None,
+    }
     bank = MemoryBank(complete_settings(policy, STM.memory_defaults), "dot")
     random = np.random.default_rng(seed)
     plain: dict[int, PlainGroup] = {}
@@ -102,11 +112,15 @@ def test_the_bank_keeps_what_a_plain_one_keeps(
             bank.remove_object(1)
             del plain[1]
         is_given = time in annotated | {0, second}
-        lasting = is_given or (time - last_annotated) % EVERY == 0
+        regular = is_given or (time - last_annotated) % EVERY == 0
+        due = {
+            i: is_given or time - group.latest >= EVERY if gated else regular
+            for i, group in plain.items()
+        }
         if bank.object_ids:
-            expected = "frames" if lasting else None
+            expected = "frames" if any(due.values()) else None
             assert bank.attention(time, annotated=is_given) == expected
-        if plain and lasting:
+        if any(due.values()):
             # Few frames get most of the attention.
             shares = {t: random.random() ** 6 + 1e-3 for t in range(time)}
             maps = []
@@ -121,10 +135,14 @@ def test_the_bank_keeps_what_a_plain_one_keeps(
             if time == start:
                 bank.add_objects([i])
                 plain[i] = PlainGroup(keep_previous)
-        if bank.wants(time, annotated=is_given):
-            bank.remember(time, remembered(time, len(plain)), annotated=is_given)
-            for group in plain.values():
-                group.remember(time, PlainFrame(lasting, permanent=is_given))
+                due[i] = True
+        trusted = [is_given or not gated or random.random() < 0.6 for _ in plain]
+        if bank.wants(time, annotated=is_given, trusted=trusted):
+            frame = remembered(time, len(plain))
+            bank.remember(time, frame, annotated=is_given, trusted=trusted)
+        for (i, group), may in zip(plain.items(), trusted, strict=True):
+            if may and (due[i] or keep_previous):
+                group.remember(time, PlainFrame(due[i], permanent=is_given))
         last_annotated = time if is_given else last_annotated
         for (i, group), frames in zip(plain.items(), bank.memory(), strict=True):
             assert list(bank.remembered_times(i)) == sorted(group.frames)
