@@ -31,14 +31,18 @@ def shared_data() -> Path:
     return folder
 
 
-SMALL = {"backbone": "resnet18", "key_dim": 16, "value_dim": 32, "hidden_dim": 16}
+SMALL = {"backbone": "resnet10_half", "key_dim": 16, "value_dim": 32, "hidden_dim": 16}
 """Network settings that make the full-size code paths small enough for tests."""
 
 
 def build_small(name: str, **switches: object) -> MemoryNetwork:
     """Build a small network; its random weights are always the same."""
     torch.manual_seed(0)
-    extra = {"refinement_dim": 8} if name.startswith("scmn") else {}
+    extra: dict[str, object] = {}
+    if name == "stcn":
+        extra["value_backbone"] = SMALL["backbone"]
+    elif name.startswith("scmn"):
+        extra["refinement_dim"] = 8
     return build_model(name, **{**SMALL, **extra, **switches})
 
 

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
+import runpy
 import socket
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import REPOSITORY
+
+
+def run_here(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a program of the repository in this process, which has imported torch already.
+
+    Where the process itself is the point, use :func:`run_python`, which takes seconds.
+    """
+    path = REPOSITORY / program
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    status: object = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        patch.setattr(sys, "argv", [program, *map(str, arguments)])
+        patch.setattr(sys, "path", [str(path.parent), *sys.path])
+        patch.setattr(logging.root, "handlers", [])  # the program makes its own
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            try:
+                runpy.run_path(str(path), run_name="__main__")
+            except SystemExit as end:
+                status = end.code or 0
+    printed = []
+    for stream in (stdout, stderr):
+        stream.seek(0)
+        printed.append(stream.read())
+    assert isinstance(status, int)
+    return subprocess.CompletedProcess([program, *arguments], status, *printed)
 
 
 def run_python(*arguments: object) -> subprocess.CompletedProcess[str]:

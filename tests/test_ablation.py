@@ -17,7 +17,7 @@ from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.inference.memory.settings import complete_settings
 from scmn.weights.files import save_weights
 from tests.conftest import REPOSITORY
-from tests.programs import run_python
+from tests.programs import run_here, run_python
 
 SCRIPT = "scripts/ablation.py"
 SHIPPED_PLANS = sorted((REPOSITORY / "configs/ablation").glob("*.yaml"))
@@ -153,7 +153,7 @@ def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> N
     scores = [{"J-Mean": j, "J&F-Mean": 0.4} for j in (0.3, 0.5)]
     seeds = {str(seed): {"train": of_seed} for seed, of_seed in enumerate(scores)}
     (tmp_path / "r.json").write_text(json.dumps({"machine": "a", "runs": {"scmn": seeds}}))
-    ended = run_python(SCRIPT, path, "--report-only")
+    ended = run_here(SCRIPT, path, "--report-only")
     assert ended.returncode == 0, ended.stderr
     text = (tmp_path / "r.md").read_text()
     assert "| SCMN | 2 | 40.0 ± 14.1 |" in text
@@ -181,7 +181,7 @@ def test_ablation_reports_mistakes_in_one_line(
 ) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(plan.read_text()), **change}))
-    ended = run_python(SCRIPT, path, *arguments)
+    ended = run_here(SCRIPT, path, *arguments)
     assert ended.returncode == 2
     assert message in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
@@ -200,4 +200,4 @@ def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.Monke
         )
         complete_settings(config.memory, network.memory_defaults)
         assert weights is not None or config.training.stages_in_order
-    assert "has no run 'none'" in run_python(SCRIPT, shipped, "--only", "none").stderr
+    assert "has no run 'none'" in run_here(SCRIPT, shipped, "--only", "none").stderr

@@ -16,7 +16,7 @@ from scmn.deployment.resampling import resize, resize_masks
 from scmn.inference.geometry import FrameGeometry
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import REPOSITORY, build_small
-from tests.programs import run_python
+from tests.programs import run_here
 
 pytest.importorskip("onnxruntime", reason="the optional extra 'onnx' is not installed")
 pytest.importorskip("onnxscript", reason="the optional extra 'onnx' is not installed")
@@ -24,17 +24,12 @@ pytest.importorskip("onnxscript", reason="the optional extra 'onnx' is not insta
 from scmn.deployment.export import export_onnx
 from scmn.deployment.segmenter import OnnxSegmenter
 
-TINY = {
-    "scmn_small": {"backbone": "resnet10_half"},
-    "stm": {"backbone": "resnet10_half"},
-    "stcn": {"backbone": "resnet10_half", "value_backbone": "resnet10_half"},
-}
 Exported = tuple[MemoryNetwork, Path]
 
 
-@pytest.fixture(scope="module", params=list(TINY))
+@pytest.fixture(scope="module", params=["scmn_small", "stm", "stcn"])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    network = build_small(request.param, **TINY[request.param])
+    network = build_small(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     export_onnx(network, folder)
     return network, folder
@@ -121,7 +116,7 @@ def test_export_script_compares_the_graphs_with_pytorch(
 
 
 def test_export_script_reports_mistakes() -> None:
-    ended = run_python("scripts/export_onnx.py", "--output", "out", "memory.eviction=usage")
+    ended = run_here("scripts/export_onnx.py", "--output", "out", "memory.eviction=usage")
     assert ended.returncode == 2
     assert "memory.eviction cannot be exported" in ended.stderr
 

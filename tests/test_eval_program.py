@@ -1,4 +1,4 @@
-"""eval.py as a program: subprocesses, exit statuses, one line for every mistake."""
+"""eval.py as a program: torchrun, exit statuses, one line for every mistake."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import pytest
 from PIL import Image
 
 from scmn import save_weights
-from scmn.cli import eval_main
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video_writer import VideoWriter
 from tests.conftest import build_small
-from tests.programs import run_python
+from tests.programs import run_here, run_python
 
 FRAMES = 5
 
@@ -38,18 +37,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run eval.py in two processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    return run_python(*launch, "eval.py", *arguments)
+
+
 def test_eval_gives_the_same_masks_with_torchrun(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
-    alone = run_python("eval.py", *options, "--output", tmp_path / "alone")
+    alone = run_here("eval.py", *options, "--output", tmp_path / "alone")
     assert alone.returncode == 0, alone.stderr
     assert "J&F" in alone.stdout
     assert "peak memory" in alone.stdout
-    launch = ["--standalone", "--nproc_per_node=2", "eval.py"]
-    shared = run_python(
-        "-m", "torch.distributed.run", *launch, *options, "--output", tmp_path / "shared"
-    )
+    shared = torchrun(*options, "--output", tmp_path / "shared")
     assert shared.returncode == 0, shared.stderr
     assert "per process, 2 of them" in shared.stdout
     assert "per process" not in alone.stdout
@@ -63,16 +65,9 @@ def test_eval_gives_the_same_masks_with_torchrun(
     scores = "per-sequence_results-val.csv"
     assert (tmp_path / "shared" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
 
-    rescored = run_python(
-        "eval.py",
-        "--score-only",
-        tmp_path / "shared/masks",
-        "--dataset",
-        "davis2017-val",
-        "--data",
-        davis,
-        "--output",
-        tmp_path / "rescored",
+    rescored = run_here(
+        *("eval.py", "--score-only", tmp_path / "shared/masks", "--dataset", "davis2017-val"),
+        *("--data", davis, "--output", tmp_path / "rescored"),
     )
     assert rescored.returncode == 0, rescored.stderr
     assert (tmp_path / "rescored" / scores).read_text() == (tmp_path / "alone" / scores).read_text()
@@ -89,21 +84,10 @@ def test_eval_segments_a_video_file(weights: Path, tmp_path: Path) -> None:
     labels = np.zeros((48, 64), dtype=np.uint8)
     labels[10:30, 5:25] = 9
     write_label_map(tmp_path / "first.png", labels)
-    completed = run_python(
-        "eval.py",
-        "--config",
-        "configs/stcn.yaml",
-        "--video",
-        tmp_path / "my.mp4",
-        "--mask",
-        tmp_path / "first.png",
-        "--overlay",
-        "--output",
-        tmp_path / "out",
-        "model.backbone=resnet18",
-        "model.switches.hidden_dim=16",
-        "--precision",
-        "bf16",
+    completed = run_here(
+        *("eval.py", "--config", "configs/stcn.yaml", "--video", tmp_path / "my.mp4"),
+        *("--mask", tmp_path / "first.png", "--overlay", "--output", tmp_path / "out"),
+        *("--precision", "bf16", "model.backbone=resnet18", "model.switches.hidden_dim=16"),
     )
     assert completed.returncode == 0, completed.stderr
     masks = sorted((tmp_path / "out/masks/my").iterdir())
@@ -132,7 +116,7 @@ def test_eval_takes_boxes_and_annotation_files_and_exports(weights: Path, tmp_pa
         "json": ["--mask", frames, "--export", "rgba", "evaluation.size=0"],
     }
     for name, arguments in given.items():
-        completed = run_python(*options, tmp_path / name, *arguments)
+        completed = run_here(*options, tmp_path / name, *arguments)
         assert completed.returncode == 0, completed.stderr
         first = read_label_map(tmp_path / name / "masks/frames/00000.png")
         assert (first == (image[..., 0] == 200)).mean() > 0.99
@@ -148,12 +132,11 @@ def test_eval_takes_shades_as_ids_if_it_is_told_to(
     shutil.copy(frame, tmp_path / "frames")
     shades = np.tile(np.arange(96, dtype=np.uint8) // 24 * 80, (64, 1))
     Image.fromarray(shades).save(tmp_path / "mask.png")
-    eval_main(
-        [
-            *("--video", str(tmp_path / "frames"), "--mask", str(tmp_path / "mask.png")),
-            *("--weights", str(weights), "--mask-ids", "--output", str(tmp_path / "out")),
-        ]
+    completed = run_here(
+        *("eval.py", "--video", tmp_path / "frames", "--mask", tmp_path / "mask.png"),
+        *("--weights", weights, "--mask-ids", "--output", tmp_path / "out"),
     )
+    assert completed.returncode == 0, completed.stderr
     written = read_label_map(tmp_path / "out/masks/frames/00000.png")
     assert np.array_equal(written, shades)
 
@@ -169,12 +152,7 @@ def test_eval_reports_a_mistake_of_one_process_once(
     shutil.copytree(davis, tmp_path / "data")
     second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
     (second / "00002.jpg").write_bytes(b"no image")
-    completed = run_python(
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "eval.py",
+    completed = torchrun(
         *("--weights", weights, "--dataset", "davis2017-val", "--data", tmp_path / "data"),
         *("--output", tmp_path / "out"),
     )
@@ -187,14 +165,7 @@ def test_eval_reports_a_mistake_of_one_process_once(
 
 
 def test_eval_reports_a_mistake_of_all_processes_once(davis: Path) -> None:
-    completed = run_python(
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "eval.py",
-        *("--dataset", "davis2017-val", "--data", davis, "--video", davis),
-    )
+    completed = torchrun("--dataset", "davis2017-val", "--data", davis, "--video", davis)
     assert completed.returncode != 0
     assert error_lines(completed) == ["error: --video and --mask (or --box) must be given together"]
 
@@ -207,9 +178,7 @@ def test_eval_help_shows_examples_verbatim() -> None:
 
 
 def test_eval_exits_with_status_2(davis: Path) -> None:
-    completed = run_python(
-        "eval.py", "--dataset", "davis2017-vla", "--data", davis, "--config", "configs/stm.yaml"
-    )
+    completed = run_here("eval.py", "--dataset", "davis2017-vla", "--data", davis)
     assert completed.returncode == 2
     assert completed.stderr.startswith("error: ")
     assert "Traceback" not in completed.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from scmn import InputError, VideoSegmenter, build_model
 from tests.conftest import REPOSITORY
-from tests.programs import run_python
+from tests.programs import run_here
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,6 @@ def test_live_objects_come_from_boxes_and_are_segmented(camera: ModuleType) -> N
 
 
 def test_camera_reports_a_source_that_does_not_open() -> None:
-    ended = run_python("examples/camera.py", "--source", "none.mp4")
+    ended = run_here("examples/camera.py", "--source", "none.mp4")
     assert ended.returncode == 2
     assert "error: cannot open camera or video 'none.mp4'" in ended.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.output_lock import output_lock
 from scmn.processes import Processes
 from tests.conftest import REPOSITORY
-from tests.programs import run_python
+from tests.programs import run_here
 
 HOLDER = """
 import sys, time, torch
@@ -29,48 +28,37 @@ with output_lock(Path(sys.argv[1]), Processes(torch.device("cpu"))):
 ALONE = Processes(torch.device("cpu"))
 
 
-@pytest.fixture
-def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock of ``run``."""
+def test_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "run")],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "holding\n"
-        yield process
-        process.kill()
-
-
-def test_lock_of_a_killed_process_does_not_block(
-    holder: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="another run is writing to"):
-        output_lock(tmp_path / "run", ALONE).__enter__()
-    holder.kill()
-    holder.wait()
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "holding\n"
+        with pytest.raises(InputError, match="another run is writing to"):
+            output_lock(tmp_path / "run", ALONE).__enter__()
+        holder.kill()
     with output_lock(tmp_path / "run", ALONE):
         pass
 
 
 @pytest.mark.parametrize("program", ["train", "eval"])
-def test_programs_refuse_an_output_that_is_being_written(
-    program: str, holder: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    davis = tmp_path / "davis"
+def test_programs_refuse_an_output_that_is_being_written(program: str, tmp_path: Path) -> None:
+    davis, run = tmp_path / "davis", tmp_path / "run"
     write_davis(davis, sequences=1, settings=SyntheticSettings(size=(64, 96), frames=2))
     arguments = {
         "train": ["--config", "configs/quickstart.yaml"],
-        "eval": ["--dataset", "davis2017-val", "--data", str(davis), "--weights", "default"],
+        "eval": ["--dataset", "davis2017-val", "--data", davis, "--weights", "default"],
     }
-    before = sorted((tmp_path / "run").iterdir())
-    ended = run_python(f"{program}.py", *arguments[program], "--output", tmp_path / "run")
+    with output_lock(run, ALONE):
+        before = sorted(run.iterdir())
+        ended = run_here(f"{program}.py", *arguments[program], "--output", run)
+        assert sorted(run.iterdir()) == before
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"error: another run is writing to {tmp_path / 'run'}")
-    assert sorted((tmp_path / "run").iterdir()) == before
+    assert line.startswith(f"error: another run is writing to {run}")
 
 
 def test_lock_is_released_at_the_end(tmp_path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import runpy
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from scmn.cli import eval_main
 from tests.conftest import REPOSITORY
-from tests.programs import run_python
+from tests.programs import run_here, run_python
 
 WAITING = """
 import signal, sys, time
@@ -91,7 +90,7 @@ def test_a_full_output_is_one_line() -> None:
 
 
 def test_line_breaks_in_names_are_escaped() -> None:
-    ended = run_python("eval.py", "--video", "no\nsuch.mp4", "--mask", "m.png")
+    ended = run_here("eval.py", "--video", "no\nsuch.mp4", "--mask", "m.png")
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert r"no\nsuch.mp4" in line
@@ -106,9 +105,7 @@ def test_line_breaks_in_warnings_are_escaped() -> None:
 
 
 @pytest.mark.parametrize("option", ["--video", "--mask", "--config", "--weights", "--output"])
-def test_an_error_of_the_system_is_one_line(
-    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_of_the_system_is_one_line(option: str, tmp_path: Path) -> None:
     too_long = tmp_path / (300 * "x")
     (tmp_path / "frames").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "frames/0.png")
@@ -116,11 +113,9 @@ def test_an_error_of_the_system_is_one_line(
     given = {
         "--video": tmp_path / "frames", "--mask": tmp_path / "mask.png", "--output": tmp_path / "o"
     }  # fmt: skip
-    arguments = [str(part) for pair in {**given, option: too_long}.items() for part in pair]
-    with pytest.raises(SystemExit) as ended:
-        eval_main(arguments)
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    ended = run_here("eval.py", *chain(*{**given, option: too_long}.items()))
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
     assert os.strerror(errno.ENAMETOOLONG) in line
 
@@ -138,7 +133,7 @@ def test_printed_names_need_not_be_text() -> None:
     ["ablation", "export_scalars", "export_weights", "make_pictures", "repeat_first_mask"],
 )
 def test_scripts_report_wrong_arguments_in_one_line(script: str) -> None:
-    ended = run_python(f"scripts/{script}.py", "--no-such-option")
+    ended = run_here(f"scripts/{script}.py", "--no-such-option")
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
@@ -155,22 +150,14 @@ def test_scripts_report_wrong_arguments_in_one_line(script: str) -> None:
     ],
 )
 def test_scripts_report_wrong_files_in_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    script: str,
-    arguments: list[str],
-    expected: str,
+    tmp_path: Path, script: str, arguments: list[str], expected: str
 ) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1,\n b: }")
     (tmp_path / "list.yaml").write_text("[1, 2]")
     (tmp_path / "not-text.yaml").write_bytes(b"\xff\xfe")
     given = [argument.format(folder=tmp_path) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", [f"{script}.py", *given])
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(REPOSITORY / "scripts" / f"{script}.py"), run_name="__main__")
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    ended = run_here(f"scripts/{script}.py", *given)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
     assert expected in line

@@ -1,4 +1,4 @@
-"""The scripts that no other test runs, each in a subprocess."""
+"""The scripts that no other test runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scripts.confidence import rank_correlation
 from tests.conftest import REPOSITORY
-from tests.programs import run_python
+from tests.programs import run_here
 
 
 def script(name: str, *arguments: object) -> str:
-    completed = run_python(f"scripts/{name}", *arguments)
+    completed = run_here(f"scripts/{name}", *arguments)
     assert completed.returncode == 0, completed.stderr
     return completed.stdout + completed.stderr
 
@@ -36,7 +36,7 @@ def test_repeat_first_mask_writes_every_frame(tmp_path: Path) -> None:
     given = read_label_map(tmp_path / "data/Annotations/480p" / name / "00000.png")
     assert all(np.array_equal(read_label_map(mask), given) for mask in masks)
     write_label_map(masks[1], np.zeros_like(given))
-    again = run_python("scripts/repeat_first_mask.py", *options, "--output", tmp_path / "out")
+    again = run_here("scripts/repeat_first_mask.py", *options, "--output", tmp_path / "out")
     assert again.returncode == 2
     (line,) = again.stderr.splitlines()
     assert f"{masks[1]} has been changed since it was written" in line
@@ -105,7 +105,7 @@ def test_labelled_frames_can_be_trained_on(tmp_path: Path) -> None:
         assert np.array_equal(copied, read_label_map(masks / name.removeprefix("clip-")))
         assert (mine / "images" / name).is_file()
     stage = "training.stages.finetune"
-    completed = run_python(
+    completed = run_here(
         *("train.py", "--config", "finetune", "--weights", "default", "--output"),
         *(tmp_path / "run", f"data={mine}", "training.workers=0", f"{stage}.iterations=1"),
         *(f"{stage}.batch_size=1", f"{stage}.clip.size=[64,64]", f"{stage}.clip.frames=2"),
@@ -128,7 +128,7 @@ def test_labelled_frames_reports_mistakes(
     (tmp_path / "clip").mkdir()
     write_label_map(tmp_path / "clip" / "0.png", np.zeros((32, 32), np.uint8))
     options = ["--frame", frame, "--output", tmp_path / "out"]
-    ended = run_python("scripts/labelled_frames.py", tmp_path / "clip", tmp_path / masks, *options)
+    ended = run_here("scripts/labelled_frames.py", tmp_path / "clip", tmp_path / masks, *options)
     assert ended.returncode == 2
     assert message in ended.stderr
 
@@ -185,7 +185,7 @@ def test_benchmark_measures_many_objects_long_videos_and_files() -> None:
 
 
 def test_benchmark_refuses_to_record_two_measurements() -> None:
-    ended = run_python("scripts/benchmark.py", "--io", "--long", "--record", "both")
+    ended = run_here("scripts/benchmark.py", "--io", "--long", "--record", "both")
     assert ended.returncode == 2
     assert "--record takes one measurement at a time" in ended.stderr
 
@@ -219,7 +219,7 @@ def test_benchmark_training_compares_settings(tiny_run: list[str]) -> None:
 
 
 def test_benchmark_training_suggests_the_nearest_stage(tiny_run: list[str]) -> None:
-    ended = run_python("scripts/benchmark.py", "--training", *tiny_run, "--stage", "mian")
+    ended = run_here("scripts/benchmark.py", "--training", *tiny_run, "--stage", "mian")
     assert ended.returncode == 2
     assert "no stage 'mian'" in ended.stderr
     assert "did you mean 'main'" in ended.stderr

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmn import build_model
 from scmn.data.clips.clip import ClipSettings
 from scmn.data.clips.loading import ClipLoader
 from scmn.data.clips.sources import DataSettings
@@ -26,7 +25,7 @@ from scmn.training.settings import (
 from scmn.training.stage import Stage
 from scmn.training.trainer import prepare_network
 from scmn.training.unroll import TrainingPass
-from tests.conftest import SMALL
+from tests.conftest import build_small
 from tests.cuda.fake_cuda import CUDA, FakeCuda
 
 CPU = torch.device("cpu")
@@ -57,12 +56,6 @@ def host_reads(work: Callable[[], object]) -> set[str]:
     return READS & {event.key for event in profile.key_averages()}
 
 
-def tiny(name: str) -> MemoryNetwork:
-    torch.manual_seed(0)
-    extra = {"refinement_dim": 8} if name == "scmn" else {}
-    return build_model(name, **{**SMALL, "backbone": "resnet10", **extra})
-
-
 def open_stage(network: MemoryNetwork, device: torch.device, precision: str = "fp32") -> Stage:
     training = TrainingSettings(precision=precision, norm="batch", workers=0)
     network = prepare_network(network, training, device)
@@ -74,7 +67,7 @@ def open_stage(network: MemoryNetwork, device: torch.device, precision: str = "f
 def test_step_waits_for_the_gpu_only_to_read_numbers(
     fake_cuda: FakeCuda, name: str, precision: str
 ) -> None:
-    network = fake_cuda.move(tiny(name))
+    network = fake_cuda.move(build_small(name))
     with fake_cuda():
         stage = open_stage(network, CUDA, precision)
         stage.step()  # makes the optimizer's state
@@ -94,7 +87,7 @@ def test_step_waits_for_the_gpu_only_to_read_numbers(
 @pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
 def test_backward_pass_reads_no_number(name: str) -> None:
     """With real tensors: fake ones cannot go backward."""
-    stage = open_stage(tiny(name), CPU)
+    stage = open_stage(build_small(name), CPU)
     loss = VideoLoss(STAGE.loss, stage.network.aggregate)
     training_pass = TrainingPass(stage.network, loss, STAGE.memory)
     batch = next(iter(ClipLoader(stage.mixture, batch_size=1)))

@@ -13,7 +13,7 @@ from scmn.data.davis import davis_sequences
 from scmn.data.synthetic import SyntheticSequence, write_davis
 from scmn.errors import InputError
 from tests.data.test_synthetic import TINY
-from tests.programs import run_python
+from tests.programs import run_here
 
 SCRIPT = "scripts/make_synthetic_davis.py"
 
@@ -93,7 +93,7 @@ def test_write_davis_refuses_a_folder_of_other_settings_or_another_seed(tmp_path
 
 def test_script_writes_the_same_files_as_write_davis(tmp_path: Path) -> None:
     options = ["--sequences", "1", "--size", "32x48", "--frames", "3", "--objects", "1-2"]
-    done = run_python(SCRIPT, tmp_path / "script", *options)
+    done = run_here(SCRIPT, tmp_path / "script", *options)
     assert done.returncode == 0, done.stderr
     write_davis(tmp_path / "function", sequences=1, settings=TINY)
     assert files_of(tmp_path / "script") == files_of(tmp_path / "function")
@@ -101,7 +101,7 @@ def test_script_writes_the_same_files_as_write_davis(tmp_path: Path) -> None:
 
 def test_script_reports_a_mistake_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    done = run_python(SCRIPT, tmp_path, "--sequences", "1", "--size", "32x48")
+    done = run_here(SCRIPT, tmp_path, "--sequences", "1", "--size", "32x48")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "not a folder of synthetic sequences" in done.stderr.splitlines()[-1]
