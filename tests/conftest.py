@@ -35,15 +35,20 @@ SMALL = {"backbone": "resnet10_half", "key_dim": 16, "value_dim": 32, "hidden_di
 """Network settings that make the full-size code paths small enough for tests."""
 
 
+def small_settings(name: str) -> dict[str, object]:
+    """Backbone and switches of a small network."""
+    settings: dict[str, object] = {**SMALL}
+    if name == "stcn":
+        settings["value_backbone"] = SMALL["backbone"]
+    elif name.startswith("scmn"):
+        settings["refinement_dim"] = 8
+    return settings
+
+
 def build_small(name: str, **switches: object) -> MemoryNetwork:
     """Build a small network; its random weights are always the same."""
     torch.manual_seed(0)
-    extra: dict[str, object] = {}
-    if name == "stcn":
-        extra["value_backbone"] = SMALL["backbone"]
-    elif name.startswith("scmn"):
-        extra["refinement_dim"] = 8
-    return build_model(name, **{**SMALL, **extra, **switches})
+    return build_model(name, **{**small_settings(name), **switches})
 
 
 @pytest.fixture(params=list_models())

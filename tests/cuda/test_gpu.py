@@ -16,10 +16,10 @@ from scmn.processes import Processes
 from scmn.training.stage import Stage
 from scmn.training.trainer import train
 from tests.conftest import build_small
-from tests.cuda.test_training import open_stage, tiny
+from tests.cuda.test_training import open_stage
 from tests.evaluation.runs import masks_of
 from tests.inference.clips import TWO, label_map, video
-from tests.training.test_trainer import (
+from tests.training.runs import (
     Killed,
     check_two_processes_equal_one,
     config_file,
@@ -49,7 +49,7 @@ def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_step_in_half_precision_is_close_to_float32(name: str, precision: str) -> None:
     scalars, gradients = [], []
     for used in ("fp32", precision):
-        network = tiny(name).to(DEVICE)
+        network = build_small(name).to(DEVICE)
         stage = open_stage(network, DEVICE, used)
         if stage.scaler.is_enabled():  # its initial scale is to be found by overflows
             stage.scaler.load_state_dict({**stage.scaler.state_dict(), "scale": 256.0})

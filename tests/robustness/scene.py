@@ -17,12 +17,11 @@ from scmn.data.masks import write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video_writer import VideoWriter
 from tests.conftest import build_small
+from tests.training.runs import training_config
 
 SIZE = (64, 96)
 FRAMES = 4
 SEQUENCE = "synthetic-00000"
-BACKBONE = "resnet10_half"
-SWITCHES = {"key_dim": 8, "value_dim": 32, "hidden_dim": 8, "refinement_dim": 4}
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,17 @@ class Scene:
         write_davis(self.davis, sequences=1, settings=settings, split="val")
         self._build_youtube()
         self._build_coco()
-        network = build_small("scmn", backbone=BACKBONE, **SWITCHES)
+        network = build_small("scmn")
         save_weights(network, self.weights)
         torch.save(network.state_dict(), self.torch_weights)
-        self.config.write_text(yaml.safe_dump(training_config(self.davis), sort_keys=False))
+        stage = {
+            "iterations": 2,
+            "batch_size": 1,
+            "clip": {"frames": 2, "size": [32, 32], "max_objects": 1},
+        }
+        config = training_config(self.davis, stage=stage, keep_checkpoints=0)
+        config["evaluation"] = {"device": "cpu", "processes": 1}
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False))
 
     def _build_youtube(self) -> None:
         split = self.youtube / "valid"
@@ -193,28 +199,3 @@ def two_objects() -> np.ndarray:
     labels[10:40, 10:40] = 1
     labels[20:60, 50:80] = 2
     return labels
-
-
-def training_config(davis: Path) -> dict[str, object]:
-    """Two short stages of a tiny network, on the CPU and in one process."""
-    data = {"kind": "davis2017-train", "root": str(davis)}
-    stage = {
-        "iterations": 2,
-        "batch_size": 1,
-        "clip": {"frames": 2, "size": [32, 32], "max_objects": 1},
-        "optimizer": {"learning_rate": 1e-3},
-    }
-    return {
-        "model": {"name": "scmn", "backbone": BACKBONE, "switches": SWITCHES},
-        "evaluation": {"device": "cpu", "processes": 1},
-        "training": {
-            "norm": "batch",
-            "device": "cpu",
-            "workers": 0,
-            "keep_checkpoints": 0,
-            "stages": {
-                "pretrain": {**stage, "data": {"stills": {**data, "stills": True}}},
-                "main": {**stage, "data": {"videos": data}},
-            },
-        },
-    }

@@ -356,7 +356,7 @@ WEIGHTS = [
     ),
     Case(
         "weights of other widths",
-        tensors(lambda s: None, "model.switches.key_dim=16"),
+        tensors(lambda s: None, "model.switches.key_dim=8"),
         "does not fit",
     ),
     Case("no description", metadata({"format": "pt"}), "does not name its model"),

@@ -224,7 +224,7 @@ TRAININGS = [
     Case("damaged last.pt beside nothing", in_run("last.pt", text), "no good checkpoint"),
     Case("another seed", lambda s: s.resume("training.seed=1"), "seed"),
     Case("more steps", lambda s: s.resume("training.stages.main.iterations=9"), "iterations"),
-    Case("another network", lambda s: s.resume("model.switches.key_dim=16"), "key_dim"),
+    Case("another network", lambda s: s.resume("model.switches.key_dim=8"), "key_dim"),
     Case("another backbone", lambda s: s.resume("model.backbone=resnet10"), "backbone"),
     Case("another stage", lambda s: s.resume("--stage", "pretrain"), "of stage 'main'"),
     Case("stage left out", lambda s: s.resume("training.stages.main=null"), "main"),

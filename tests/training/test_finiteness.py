@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 from scmn import InputError
 from scmn.data.clips.batch import ClipBatch
 from scmn.training.finiteness import STEPS_BEFORE_STOP, LossCheck, with_overflow
+from scmn.training.trainer import train
+from tests.training.runs import config
 
 
 def batch(*numbers: int) -> ClipBatch:
@@ -99,3 +102,68 @@ def test_the_scaler_skips_the_step_and_halves_its_scale(added: float) -> None:
     else:
         assert scaler.get_scale() == 512
         assert torch.equal(network.weight, before)
+
+
+def test_train_names_the_samples_of_a_non_finite_loss(davis: Path, tmp_path: Path) -> None:
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.stages.main.optimizer.learning_rate=1.0e30",
+    )
+    with pytest.raises(InputError, match=r"not finite at step \d; samples: \d+ \(videos: .*frames"):
+        train(settings, tmp_path / "run", stage="main")
+
+
+def test_train_writes_no_weights_that_are_not_finite(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of the only step is finite; its update is not."""
+
+    def overflowing_step(optimizer: torch.optim.AdamW, closure: object = None) -> None:
+        optimizer.param_groups[0]["params"][0].data.fill_(torch.inf)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflowing_step)
+    settings = config(tmp_path, davis, "training.stages.main.iterations=1")
+    with pytest.raises(InputError, match="network after step 1 has NaN or infinite numbers in"):
+        train(settings, tmp_path / "run", stage="main")
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_train_writes_no_checkpoint_after_a_non_finite_loss(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where losses are read only when there is another reason to wait."""
+    monkeypatch.setattr("scmn.training.stage._reads_are_free", lambda device: False)
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.log_every=100",
+        "training.checkpoint_every=4",
+        "training.stages.main.iterations=8",
+        "training.stages.main.optimizer.learning_rate=1.0e30",
+    )
+    with pytest.raises(
+        InputError, match=r"not finite at step [12]; samples: \d+ \(videos: .*frames"
+    ):
+        train(settings, tmp_path / "run", stage="main")
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_train_with_a_gradient_scaler_stops_after_several_non_finite_losses(
+    davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaler = torch.amp.GradScaler  # as for fp16, which needs a GPU
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda enabled: scaler("cpu"))
+    settings = config(
+        tmp_path,
+        davis,
+        "training.norm=frozen",
+        "training.stages.main.optimizer.learning_rate=1.0e30",
+        "training.stages.main.iterations=20",
+        "training.stages.main.batch_size=1",
+    )
+    message = r"not finite at step 1\d and the 9 steps before; samples: 1\d \(videos: .*frames"
+    with pytest.raises(InputError, match=message):
+        train(settings, tmp_path / "run", stage="main")
