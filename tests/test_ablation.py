@@ -15,6 +15,7 @@ import yaml
 from scmn import build_model, load_config
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.inference.memory.settings import complete_settings
+from scmn.networks.base import MemoryNetwork
 from scmn.weights.files import save_weights
 from tests.conftest import REPOSITORY
 from tests.programs import run_here, run_python
@@ -191,13 +192,16 @@ def test_ablation_reports_mistakes_in_one_line(
 def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     plan = importlib.import_module("ablations.plan").read_plan(shipped)
+    networks: dict[str, MemoryNetwork] = {}
     for run in plan.runs.values():
         config = load_config(REPOSITORY / plan.config, [*plan.overrides, *run.overrides])
         model = config.model
         weights = run.weights
-        network = build_model(
-            model.name, weights=weights, backbone=model.backbone, **model.switches
-        )
-        complete_settings(config.memory, network.memory_defaults)
+        key = f"{weights} {model}"
+        if key not in networks:
+            networks[key] = build_model(
+                model.name, weights=weights, backbone=model.backbone, **model.switches
+            )
+        complete_settings(config.memory, networks[key].memory_defaults)
         assert weights is not None or config.training.stages_in_order
     assert "has no run 'none'" in run_here(SCRIPT, shipped, "--only", "none").stderr

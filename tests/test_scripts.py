@@ -55,7 +55,7 @@ def test_make_loop_plays_a_sequence_forward_and_back(tmp_path: Path) -> None:
         assert [path.stem for path in paths] == [f"{index:05d}" for index in range(9)]
         assert [path.resolve().stem for path in paths] == [f"{index:05d}" for index in order]
         assert all(path.is_symlink() for path in paths)
-    again = run_python("scripts/make_loop.py", loop, *options)
+    again = run_here("scripts/make_loop.py", loop, *options)
     assert again.returncode == 2
     assert again.stderr == f"error: {loop} exists; choose a new folder\n"
 
