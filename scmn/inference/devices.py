@@ -183,17 +183,6 @@ def reduced_dtype(device: torch.device, precision: Precision) -> torch.dtype | N
     return _AUTOCAST.get(precision)
 
 
-def memory_format(device: torch.device, precision: Precision) -> torch.memory_format:
-    """Return the layout in which a device convolves fastest at ``precision``.
-
-    Channels-last, except in IEEE float32 on a GPU: tensor cores do not compute in it, and what
-    cuDNN has for it elsewhere is up to 50 times slower than its kernels for channels first.
-    """
-    if device.type == "cuda" and precision == "fp32":
-        return torch.contiguous_format
-    return torch.channels_last
-
-
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor from the host to a device; the host does not wait for a GPU."""
     if device.type != "cuda":

@@ -61,18 +61,16 @@ class FrameGeometry:
         height, width = (size + -size % STRIDE for size in self.scaled_size)
         return height, width
 
-    def network_image(
-        self, image: Tensor, colour: Tensor, memory_format: torch.memory_format
-    ) -> Tensor:
+    def network_image(self, image: Tensor, colour: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the network's size, padded with ``colour`` (3, 1, 1)."""
         if tuple(image.shape[-2:]) != self.scaled_size:
             image = functional.interpolate(
                 image, self.scaled_size, mode="bilinear", align_corners=False, antialias=True
             ).clamp(0, 1)
         if not any(self.padding):
-            return image.contiguous(memory_format=memory_format)
+            return image
         padded = colour.expand(image.shape[0], -1, *self.network_size)
-        padded = padded.contiguous(memory_format=memory_format)
+        padded = padded.contiguous(memory_format=torch.channels_last)
         self.crop(padded).copy_(image)
         return padded
 

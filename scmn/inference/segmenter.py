@@ -20,7 +20,6 @@ from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.confidence import mask_confidence
 from scmn.inference.devices import (
     autocast,
-    memory_format,
     reduced_dtype,
     resolve_device,
     resolve_precision,
@@ -97,14 +96,7 @@ class VideoSegmenter(Segmenter):
         self._dtype = reduced_dtype(self.device, self.precision)
         self._description = model.description
         self._weight_sums = weighted_bit_sums(model)
-        self._memory_format = memory_format(self.device, self.precision)
-        self.model = accelerate(
-            model,
-            self.device,
-            self._dtype,
-            memory_format=self._memory_format,
-            compiled=compile,
-        )
+        self.model = accelerate(model, self.device, self._dtype, compiled=compile)
         self._compiled = compile
         self.memory_settings = complete_settings(memory, model.memory_defaults)
         self.size = size
@@ -298,7 +290,8 @@ class VideoSegmenter(Segmenter):
         geometry = self._video.geometry_of(
             (height, width), shorter_side=self.size, upscale=self.upscale, scale=self.scale
         )
-        return geometry.network_image(image, self._colour, self._memory_format), geometry
+        image = geometry.network_image(image, self._colour)
+        return image.contiguous(memory_format=torch.channels_last), geometry
 
     def _given_masks(
         self, labels: np.ndarray, objects: Sequence[int] | None, geometry: FrameGeometry

@@ -87,7 +87,7 @@ class ReferenceEngine:
     def _image(self, frame: np.ndarray) -> tuple[Tensor, FrameGeometry]:
         image = image_tensor(frame, self._device)
         geometry = FrameGeometry.of_frame(*image.shape[-2:], shorter_side=None)
-        return geometry.network_image(image, self._colour, torch.contiguous_format), geometry
+        return geometry.network_image(image, self._colour).contiguous(), geometry
 
     def _hold(self, image: Tensor, probabilities: Tensor, *, frames: int) -> None:
         """Allocate the frames of the video, which STCN holds at once (STM: in host memory)."""

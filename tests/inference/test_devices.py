@@ -16,11 +16,9 @@ from scmn.inference.devices import (
     autocast,
     explain_exhausted_memory,
     float32_products,
-    memory_format,
     resolve_device,
     resolve_precision,
 )
-from scmn.inference.settings import Precision
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -171,18 +169,3 @@ def test_cuda_is_close_to_the_cpu(small_model: MemoryNetwork, precision: str) ->
         half = HALF_PRECISION[small_model.description.name]
         limit = {"fp32": 1e-4, "tf32": 1e-3}.get(precision, half)
         assert difference < limit
-
-
-@pytest.mark.parametrize(
-    ("device", "precision", "expected"),
-    [
-        ("cpu", "fp32", torch.channels_last),
-        ("cuda", "bf16", torch.channels_last),
-        ("cuda", "tf32", torch.channels_last),
-        ("cuda", "fp32", torch.contiguous_format),
-    ],
-)
-def test_only_float32_on_a_gpu_is_laid_out_channels_first(
-    device: str, precision: Precision, expected: torch.memory_format
-) -> None:
-    assert memory_format(torch.device(device), precision) == expected

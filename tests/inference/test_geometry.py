@@ -19,7 +19,7 @@ def test_padding_is_symmetric_and_undone(height: int, width: int, side: int | No
     assert bottom - top in (0, 1)
     colour = torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
     image = torch.rand(1, 3, height, width)
-    padded = geometry.network_image(image, colour, torch.channels_last)
+    padded = geometry.network_image(image, colour)
     assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
     assert padded.shape[-2] < geometry.scaled_size[0] + 16
     scaled = geometry.crop(padded)

@@ -17,7 +17,9 @@ from scmn.inference.acceleration.winograd import use_winograd
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.refinement import Refinement
 
-_ACCELERATED: WeakKeyDictionary[MemoryNetwork, tuple[object, ...]] = WeakKeyDictionary()
+_ACCELERATED: WeakKeyDictionary[MemoryNetwork, tuple[torch.device, torch.dtype | None, bool]] = (
+    WeakKeyDictionary()
+)
 
 
 def accelerate(
@@ -25,26 +27,24 @@ def accelerate(
     device: torch.device,
     dtype: torch.dtype | None,
     *,
-    memory_format: torch.memory_format = torch.channels_last,
     compiled: bool = False,
 ) -> MemoryNetwork:
     """Return an accelerated copy of a network; the network itself is not changed.
 
     Batch norms are folded into the convolutions before them, weights are converted once instead of
-    on every frame and laid out as ``memory_format`` says. On the CPU, maps of few channels are
-    resampled faster, the refinement makes fewer passes over full-resolution maps and ReLU6 none of
-    its own; in float32, wide convolutions take fewer multiplications. The copy keeps the network's
-    methods: inference runs what training runs.
+    on every frame and laid out channels-last. On the CPU, maps of few channels are resampled
+    faster, the refinement makes fewer passes over full-resolution maps and ReLU6 none of its own;
+    in float32, wide convolutions take fewer multiplications. The copy keeps the network's methods:
+    inference runs what training runs.
 
     Args:
-        network: any network; one that this function returned for the same other arguments is
-            returned as it is.
+        network: any network; one that this function returned for the same device, data type and
+            compilation is returned as it is.
         device: where the copy runs.
         dtype: data type of the convolutions in mixed precision (None: float32).
-        memory_format: of the convolutions, see :func:`~scmn.inference.devices.memory_format`.
         compiled: compile encoders, decoder and refinement, on a GPU into CUDA graphs.
     """
-    purpose = (device, dtype, memory_format, compiled)
+    purpose = (device, dtype, compiled)
     if _ACCELERATED.get(network) == purpose:
         return network
     accelerated = copy.deepcopy(network).to(device).eval().requires_grad_(False)
@@ -59,7 +59,7 @@ def accelerate(
             use_fused_relu6(accelerated)
             if dtype is None:
                 use_winograd(accelerated)
-    accelerated = accelerated.to(memory_format=memory_format)
+    accelerated = accelerated.to(memory_format=torch.channels_last)
     if compiled:
         mode = "reduce-overhead" if device.type == "cuda" else "default"
         compile_parts(accelerated, mode=mode)
