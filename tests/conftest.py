@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,13 +32,18 @@ def shared_data() -> Path:
     return folder
 
 
-SMALL = {"backbone": "resnet10_half", "key_dim": 16, "value_dim": 32, "hidden_dim": 16}
+SMALL: dict[str, Any] = {
+    "backbone": "resnet10_half",
+    "key_dim": 16,
+    "value_dim": 32,
+    "hidden_dim": 16,
+}
 """Network settings that make the full-size code paths small enough for tests."""
 
 
-def small_settings(name: str) -> dict[str, object]:
+def small_settings(name: str) -> dict[str, Any]:
     """Backbone and switches of a small network."""
-    settings: dict[str, object] = {**SMALL}
+    settings = {**SMALL}
     if name == "stcn":
         settings["value_backbone"] = SMALL["backbone"]
     elif name.startswith("scmn"):

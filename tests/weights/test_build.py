@@ -11,7 +11,7 @@ import torch
 from scmn import InputError, build_model, list_models
 from scmn.networks.backbones import BACKBONES
 from scmn.weights.pretrained_backbones import PRETRAINED_BACKBONES
-from tests.conftest import build_small
+from tests.conftest import SMALL, build_small
 
 
 def test_list_models() -> None:
@@ -51,14 +51,14 @@ def test_build_model_reports_mistakes_in_one_line(
 def served_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, dict[str, torch.Tensor]]:
-    """Offer resnet18 weights at a file:// address, named by their hash; the cache is empty."""
+    """Offer weights of the small backbone at a file:// address, with an empty cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     torch.manual_seed(5)
-    state = BACKBONES["resnet18"].build().state_dict()
+    state = BACKBONES[SMALL["backbone"]].build().state_dict()
     torch.save(state, tmp_path / "file.pth")
     digest = hashlib.sha256((tmp_path / "file.pth").read_bytes()).hexdigest()
-    path = (tmp_path / "file.pth").rename(tmp_path / f"resnet18-{digest[:8]}.pth")
-    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", path.as_uri())
+    path = (tmp_path / "file.pth").rename(tmp_path / f"backbone-{digest[:8]}.pth")
+    monkeypatch.setitem(PRETRAINED_BACKBONES, SMALL["backbone"], path.as_uri())
     return path, state
 
 
@@ -103,8 +103,8 @@ def test_pretrained_backbone_with_a_wrong_hash(
     served_backbone: tuple[Path, dict[str, torch.Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = served_backbone
-    wrong = path.rename(path.with_name("resnet18-00000000.pth"))
-    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", wrong.as_uri())
+    wrong = path.rename(path.with_name("backbone-00000000.pth"))
+    monkeypatch.setitem(PRETRAINED_BACKBONES, SMALL["backbone"], wrong.as_uri())
     with pytest.raises(InputError, match="hash"):
         build_small("stm", pretrained_backbone=True)
 
@@ -124,9 +124,9 @@ def test_pretrained_backbone_that_cannot_be_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    absent = (tmp_path / "resnet18-12345678.pth").as_uri()
-    monkeypatch.setitem(PRETRAINED_BACKBONES, "resnet18", absent)
-    with pytest.raises(InputError, match=r"cannot download .*resnet18-12345678.*by hand"):
+    absent = (tmp_path / "backbone-12345678.pth").as_uri()
+    monkeypatch.setitem(PRETRAINED_BACKBONES, SMALL["backbone"], absent)
+    with pytest.raises(InputError, match=r"cannot download .*backbone-12345678.*by hand"):
         build_small("stm", pretrained_backbone=True)
     with pytest.raises(InputError, match="no pretrained weights for backbone 'resnest14'"):
         build_small("stm", backbone="resnest14", pretrained_backbone=True)
