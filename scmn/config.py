@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import PlainValidator
 from yaml import YAMLError
 
-from scmn.errors import InputError, nearest_name
+from scmn.errors import InputError, in_one_line, nearest_name
 from scmn.evaluation.settings import EvaluationSettings
 from scmn.inference.memory.settings import MemorySettings
 from scmn.renamed_keys import rename_keys
@@ -150,7 +150,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not valid YAML: {in_one_line(error)}") from error
     if not isinstance(content, DictConfig):
         raise InputError(f"{path} must hold 'key: value' pairs")
     return _plain(content)
@@ -162,7 +162,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     try:
         return _plain(OmegaConf.from_dotlist([override]))
     except (YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"override '{override}': {' '.join(str(error).split())}") from error
+        raise InputError(f"override '{override}': {in_one_line(error)}") from error
 
 
 def _plain(content: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from scmn.build import build_model
 from scmn.data.atomic import atomic_path
-from scmn.errors import InputError
+from scmn.errors import InputError, in_one_line
 from scmn.extras import import_optional
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.weights.files import read_weights, save_weights
@@ -122,7 +122,8 @@ def from_pretrained(
             )
         except _failures() as error:
             raise InputError(
-                f"'{name_or_folder}' is neither a folder nor a network on the Hub: {_line(error)}"
+                f"'{name_or_folder}' is neither a folder nor a network on the Hub: "
+                f"{in_one_line(error)}"
             ) from error
     file = read_weights(path)
     if file.description is None:
@@ -167,7 +168,7 @@ def push_to_hub(
                 )
             )
     except _failures() as error:
-        raise InputError(f"cannot upload to '{repository}': {_line(error)}") from error
+        raise InputError(f"cannot upload to '{repository}': {in_one_line(error)}") from error
 
 
 def _model_card(network: MemoryNetwork, source: str, license: str | None, details: str) -> str:
@@ -200,7 +201,3 @@ def _hub() -> ModuleType:
 def _failures() -> tuple[type[Exception], ...]:
     """Return the exceptions of the Hub's client: its own are of the first two."""
     return (OSError, ValueError, import_module("httpx").HTTPError)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -32,18 +32,22 @@ def rename_keys(config: dict[str, Any], source: str) -> None:
     for name, stage in (stages if isinstance(stages, dict) else {}).items():
         if not isinstance(stage, dict):
             continue
-        for part, settings in REMOVED.items():
-            values = stage.get(part) if part else stage
-            if not isinstance(values, dict):
-                continue
-            for key, default in settings:
-                if values.pop(key, default) != default:
-                    where = ".".join(filter(None, ("training.stages", name, part, key)))
-                    raise InputError(f"{source}: {where} no longer exists; remove it")
+        _drop_removed(stage, f"{source}: training.stages.{name}")
         data = stage.get("data")
         for entry in (data if isinstance(data, dict) else {}).values():
             if isinstance(entry, dict):
                 _rename_augmentation(entry)
+
+
+def _drop_removed(stage: dict[str, Any], where: str) -> None:
+    for part, settings in REMOVED.items():
+        values = stage.get(part) if part else stage
+        if not isinstance(values, dict):
+            continue
+        for key, default in settings:
+            if values.pop(key, default) != default:
+                place = ".".join(filter(None, (where, part, key)))
+                raise InputError(f"{place} no longer exists; remove it")
 
 
 def _rename_augmentation(data: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from pydantic import Field
 from scmn.data.atomic import BeforeRename, atomic_path
 from scmn.data.images import open_image
 from scmn.data.shades import has_shades
-from scmn.errors import InputError
+from scmn.errors import InputError, some_of
 
 VOID = 255
 """Label of ignored pixels: neither background nor an object."""
@@ -160,9 +160,7 @@ def _colour_codes(rgb: np.ndarray) -> np.ndarray:
 
 
 def _some(values: Sequence[object] | np.ndarray) -> str:
-    text = ", ".join(str(value) for value in values[:_NAMED_VALUES])
-    more = len(values) - _NAMED_VALUES
-    return f"{text} and {more} more" if more > 0 else text
+    return some_of(list(values), shown=_NAMED_VALUES)
 
 
 def write_label_map(

@@ -17,7 +17,7 @@ import onnxruntime
 
 from scmn.deployment.memory import ArrayMemory, memory_settings, object_ids_of
 from scmn.deployment.resampling import STRIDE, padding, resize, resize_masks, scaled_size
-from scmn.errors import InputError
+from scmn.errors import InputError, in_one_line
 
 EPSILON = np.float32(1e-7)
 GRAPHS = ("encode_query", "encode_memory", "segment")
@@ -99,7 +99,7 @@ class OnnxSegmenter:
         except Exception as error:  # ONNX Runtime has a class of its own for every failure
             raise InputError(
                 f"{folder} holds no exported network that can be loaded "
-                f"({' '.join(str(error).split())}); expected the files of scripts/export_onnx.py"
+                f"({in_one_line(error)}); expected the files of scripts/export_onnx.py"
             ) from error
         self.size = size
         self._settings = memory_settings(self._network["memory"], memory or {})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scmn.errors import some_of
 from scmn.evaluation.run_folder import SequenceRecord
 from scmn.evaluation.scores import DatasetScores
 from scmn.evaluation.warm_up import WARM_UP_FRAMES
@@ -20,7 +21,6 @@ DEFINITION = (
 )
 END_TO_END = "the same frames, with reading frames and writing masks, without overlays and pictures"
 MEMORY = "peak of the GPU's allocated memory; on the CPU of the process's resident memory"
-SIZES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Speed:
         return {
             "device": "; ".join(self.devices),
             "precision": ", ".join(self.precisions),
-            "size at the network": self._sizes(),
+            "size at the network": some_of(self.network_sizes),
             "objects": self._objects(),
             "frames": f"{self.frames}, of which {self.segmented_frames} segmented, "
             f"{self.timed_frames} timed",
@@ -81,11 +81,6 @@ class Speed:
             f"({shared}{END_TO_END})",
             "peak memory": f"{self.peak_memory_bytes / 2**20:.0f} MiB ({shared}{MEMORY})",
         }
-
-    def _sizes(self) -> str:
-        more = len(self.network_sizes) - SIZES_SHOWN
-        shown = ", ".join(self.network_sizes[:SIZES_SHOWN])
-        return f"{shown} and {more} more" if more > 0 else shown
 
     def _objects(self) -> str:
         fewest, most = min(self.objects), max(self.objects)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from scmn.data.atomic import remove_left_over, sync_file, sync_folder, temporary_beside
-from scmn.errors import InputError
+from scmn.errors import InputError, in_one_line
 from scmn.training.checkpoint import Checkpoint, checkpoint_content, read_checkpoint
 
 LAST = "last.pt"
@@ -195,4 +195,4 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
-    return " ".join(str(error).split())[:200]
+    return in_one_line(error)

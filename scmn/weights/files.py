@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scmn.errors import InputError
+from scmn.errors import InputError, in_one_line, some_of
 from scmn.networks.base import MemoryNetwork, ModelDescription
 from scmn.networks.registry import FORMER_SETTINGS, MODELS
 from scmn.settings import check_arguments
@@ -29,8 +29,6 @@ DEFAULT_WEIGHTS = "default"
 """What users give in place of a file for the weights that are bundled with the package."""
 DEFAULT_MODEL = "scmn_small"
 """The model that is used when the user names none."""
-NAMES_SHOWN = 3
-"""Number of tensors that an error names; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
         if name in file.state and file.state[name].shape != own[name].shape
     ]
     problems = [
-        f"{label} {_first(names)}"
+        f"{label} {some_of(names)}"
         for label, names in (("lacks", missing), ("has unknown", unknown), ("has", differing))
         if names
     ]
@@ -128,12 +126,12 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
         if not value.is_floating_point() and not name.endswith("num_batches_tracked")
     ]
     if wrong:
-        raise InputError(f"{source} has weights that are not floating-point: {_first(wrong)}")
+        raise InputError(f"{source} has weights that are not floating-point: {some_of(wrong)}")
     numbers = [(name, value) for name, value in state.items() if value.is_floating_point()]
     finite = torch.stack([value.float().isfinite().all() for _, value in numbers]).tolist()
     wrong = [name for (name, _), good in zip(numbers, finite, strict=True) if not good]
     if wrong:
-        raise InputError(f"{source} has NaN or infinite numbers in {_first(wrong)}")
+        raise InputError(f"{source} has NaN or infinite numbers in {some_of(wrong)}")
 
 
 def save_weights(
@@ -201,7 +199,9 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
             "which could run code when loaded"
         ) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a file of weights: {_line(error)}") from error
+        raise InputError(
+            f"{path} cannot be read as a file of weights: {in_one_line(error)}"
+        ) from error
     if damaged is not None:
         raise InputError(f"{path} is damaged: wrong checksum of {damaged}")
     if not isinstance(content, dict):
@@ -236,13 +236,3 @@ def _used(state: Mapping[str, Tensor], description: ModelDescription | None) -> 
         for name, tensor in state.items()
         if not (unused and name.startswith("query_projection.value."))
     }
-
-
-def _first(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMES_SHOWN])
-    rest = len(names) - NAMES_SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.models import MobileNet_V2_Weights, ResNet18_Weights, ResNet50_Weights
 
-from scmn.errors import InputError
+from scmn.errors import InputError, in_one_line
 from scmn.networks.backbones import Trunk
 
 PRETRAINED_BACKBONES: dict[str, str] = {
@@ -74,7 +74,7 @@ def _downloaded(backbone: str) -> Path:
                 "or give one with pretrained_backbone=FILE"
             ) from error
         except RuntimeError as error:
-            raise InputError(f"{address}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{address}: {in_one_line(error)}") from error
     return file
 
 
