@@ -1,0 +1,175 @@
+"""SCMN trains all its parameters with every combination of its switches."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scmn import build_model
+from scmn.data.clips.batch import ClipBatch, assemble_clip, collate_clips
+from scmn.data.clips.clip import DrawnClip
+from scmn.networks.backbones import BACKBONES, Backbone, Features, Trunk
+from scmn.networks.base import MemoryNetwork
+from scmn.processes import Processes
+from scmn.training.losses import VideoLoss
+from scmn.training.settings import LossSettings, UnrollMemorySettings
+from scmn.training.unroll import TrainingPass
+from tests.programs import run_processes
+
+PARTS: dict[str, list[dict[str, Any]]] = {
+    # The choices about a part that is left out do not matter.
+    "spatial_constraint": [
+        {},
+        {"spatial_constraint": False},
+        {"constraint_embedding": "direction"},
+    ],
+    "refinement": [{}, {"refinement": False}, {"refinement_input": "logits"}],
+}
+CHOICES: dict[str, list[dict[str, Any]]] = {
+    name: [{}, {name: other}]
+    for name, other in {
+        "head": False,
+        "read_concat": "value",
+        "decoder": "stm",
+        "other_masks": False,
+        "memory_key": "frame",
+        "similarity": "l2",
+    }.items()
+}
+SMALL = {"key_dim": 4, "value_dim": 4, "hidden_dim": 4, "refinement_dim": 2}
+STEPS = 2
+"""DistributedDataParallel notices in the second one that the first left a parameter out."""
+
+
+class Strides(Trunk):
+    def __init__(self, backbone: str, network: Any, channels: tuple[int, int, int]) -> None:
+        super().__init__(backbone, channels)
+        self.network = network
+
+    @property
+    def first_convolution(self) -> nn.Conv2d:
+        convolution: nn.Conv2d = self.network[0]
+        return convolution
+
+    def stages(self, first_response: Tensor) -> Features:
+        x, maps = first_response, []
+        for layer in self.network[1:]:
+            x = layer(x.relu())
+            maps.append(x)
+        return Features(*maps)
+
+
+def strides() -> nn.Module:
+    widths = itertools.pairwise((3, 4, 4, 4, 4))
+    return nn.Sequential(*(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in widths))
+
+
+STRIDES = Backbone(strides, (4, 4, 4), Strides)
+
+
+def clip(number: int) -> ClipBatch:
+    random = np.random.default_rng(number)
+    images = list(random.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
+    labels = list(random.integers(0, 3, (2, 32, 32), dtype=np.uint8))
+    drawn = DrawnClip(images, labels, 2, "noise")
+    return collate_clips([assemble_clip(drawn, max_objects=2, number=number)])
+
+
+def build(**switches: Any) -> MemoryNetwork:
+    return build_model("scmn", backbone="strides", **SMALL, **switches)
+
+
+def combinations() -> Iterator[dict[str, Any]]:
+    for chosen in itertools.product(*PARTS.values(), *CHOICES.values()):
+        yield dict(itertools.chain(*(choice.items() for choice in chosen)))
+
+
+def one_changed() -> list[dict[str, Any]]:
+    """The default and each other choice alone."""
+    return [{}, *(c for choices in (PARTS | CHOICES).values() for c in choices if c)]
+
+
+class Passes(nn.ModuleList):
+    """Trained together: processes would wait for each other longer than they compute."""
+
+    def __init__(self, *networks: MemoryNetwork) -> None:
+        memory = UnrollMemorySettings()
+        super().__init__(
+            TrainingPass(n.train(), VideoLoss(LossSettings(), n.aggregate), memory)
+            for n in networks
+        )
+
+    def forward(self, batch: ClipBatch, step: int) -> Any:
+        return sum(training_pass(batch, step).loss.total for training_pass in self)
+
+
+def train(processes: Processes, *networks: MemoryNetwork) -> list[float]:
+    """Train in several processes and return a number that tells the weights of each network."""
+    passes = processes.wrap(Passes(*networks))
+    optimizer = torch.optim.SGD(passes.parameters(), lr=0.1)
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        passes(clip(2 * step + processes.rank), step).backward()
+        optimizer.step()
+    return [sum(float(p.detach().double().sum()) for p in n.parameters()) for n in networks]
+
+
+def with_an_unused_projection() -> MemoryNetwork:
+    """As SCMN once was."""
+    network = build()
+    projection: Any = network.query_projection
+    projection.value = nn.Conv2d(4, 4, kernel_size=1)
+    projection.forward = lambda x: 2 * (projection.key(x),)
+    return network
+
+
+PROGRAM = """
+import json
+import torch
+from scmn.networks.backbones import BACKBONES
+from scmn.processes import join_processes
+from tests.training import test_switches as shared
+
+BACKBONES["strides"] = shared.STRIDES
+with join_processes("cpu") as processes:
+    torch.manual_seed(processes.rank)
+    networks = [shared.build(**switches) for switches in shared.one_changed()]
+    trained = shared.train(processes, *networks)
+    try:
+        shared.train(processes, shared.with_an_unused_projection())
+        error = ""
+    except RuntimeError as failure:
+        error = str(failure)
+print(json.dumps({"trained": trained, "error": error}))
+"""
+
+
+def unused(network: MemoryNetwork) -> list[str]:
+    Passes(network)(clip(0), 0).backward()
+    return [name for name, parameter in network.named_parameters() if parameter.grad is None]
+
+
+def test_every_combination_of_switches_trains_all_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(BACKBONES, "strides", STRIDES)
+    with torch.backends.mkldnn.flags(enabled=False):  # it is slow for maps of a few pixels
+        wrong = {str(switches): unused(build(**switches)) for switches in combinations()}
+        control = unused(with_an_unused_projection())
+    assert len(wrong) == 3 * 3 * 2**6
+    assert {switches: names for switches, names in wrong.items() if names} == {}
+    assert control == ["query_projection.value.weight", "query_projection.value.bias"]
+
+
+def test_two_processes_train_every_switch() -> None:
+    first, second = (json.loads(printed) for printed in run_processes(PROGRAM))
+    assert len(first["trained"]) == 1 + 2 + 2 + 6
+    assert first["trained"] == second["trained"]
+    assert "Expected to have finished reduction" in first["error"]
