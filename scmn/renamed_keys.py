@@ -21,7 +21,8 @@ REMOVED: Mapping[str, tuple[tuple[str, Any], ...]] = {
 def rename_keys(config: dict[str, Any], source: str) -> None:
     """Rename the keys of earlier versions in place.
 
-    Raises InputError, naming the ``source`` of the configuration, if it uses a removed setting.
+    Raises:
+        InputError: the configuration uses a removed setting; its ``source`` is named.
     """
     if "memory" in config and config["memory"] is None:
         del config["memory"]

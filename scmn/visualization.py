@@ -96,7 +96,8 @@ def contact_sheet(
     All cells have the size of the first image; images of other sizes are scaled to fit and keep
     their aspect ratio. ``gap`` is in pixels, ``background`` a grey level.
 
-    Raises ValueError if there is no image, a caption is missing, or ``columns`` is below 1.
+    Raises:
+        ValueError: there is no image, a caption is missing, or ``columns`` is below 1.
     """
     if not images or columns < 1:
         raise ValueError("a contact sheet needs at least one image and one column")
@@ -150,7 +151,8 @@ def heat_map(image: np.ndarray, field: np.ndarray, *, opacity: float = 0.6) -> n
     ``field`` is float (h, w) in [0, 1], such as a spatial prior, at any resolution; other values
     are clipped.
 
-    Raises ValueError if the field is not two-dimensional or not finite.
+    Raises:
+        ValueError: the field is not two-dimensional or not finite.
     """
     _require_image(image)
     values = np.asarray(field, dtype=np.float32)
@@ -182,7 +184,8 @@ class FeatureBasis:
 def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
     """Return the principal components of features (C, h, w), scaled to percentiles 1 and 99.
 
-    Raises ValueError if the features are not three-dimensional or not finite.
+    Raises:
+        ValueError: the features are not three-dimensional or not finite.
     """
     positions = _positions(features)
     mean = positions.mean(axis=0)
@@ -205,7 +208,8 @@ def feature_colours(
     Red, green and blue are the first three principal components; missing ones are 0. Pass the
     ``basis`` of one map to use the same colours for others, such as later frames.
 
-    Raises ValueError if the features are not three-dimensional or not finite.
+    Raises:
+        ValueError: the features are not three-dimensional or not finite.
     """
     basis = feature_basis(features) if basis is None else basis
     projected = (_positions(features) - basis.mean) @ basis.directions.T

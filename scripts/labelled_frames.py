@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def collect(video: Path, masks: Path, frames: Sequence[int] | None, output: Path) -> list[str]:
     """Write the frames that have a mask, or only some of them; return their names.
 
-    Raises InputError if a mask is missing, has no object, or fits no frame.
+    Raises:
+        InputError: a mask is missing, has no object, or fits no frame.
     """
     chosen = [masks]
     if frames is not None:

@@ -40,7 +40,8 @@ def temporary_beside(path: Path) -> Path:
 def remove_left_over(folder: Path) -> None:
     """Remove the temporary files of killed processes from a folder where no other process writes.
 
-    Raises InputError if one cannot be removed.
+    Raises:
+        InputError: one cannot be removed.
     """
     if folder.is_dir():
         for path in folder.iterdir():
@@ -66,7 +67,8 @@ def atomic_path(
     is left unchanged. The folder is created if it is missing. With ``durable`` the file is on disk
     when the block ends.
 
-    Raises InputError if the file cannot be written (full disk, no permission).
+    Raises:
+        InputError: the file cannot be written (full disk, no permission).
     """
     temporary = temporary_beside(path)
     try:

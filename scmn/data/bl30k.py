@@ -51,7 +51,8 @@ _listed = lru_cache(maxsize=4)(list_images)
 def bl30k_videos(root: Path) -> tuple[Bl30kVideo, ...]:
     """Return the videos in ``root``, which contains JPEGImages and Annotations.
 
-    Raises InputError if a folder is missing.
+    Raises:
+        InputError: a folder is missing.
     """
     frames, masks = root / "JPEGImages", root / "Annotations"
     for folder in (frames, masks):

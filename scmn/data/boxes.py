@@ -66,7 +66,8 @@ def box_labels(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
 
     Where masks overlap, that of the smaller box is in front.
 
-    Raises InputError as ``box_mask``, or if there are no boxes or too many.
+    Raises:
+        InputError: as :func:`box_mask`; no boxes, or too many.
     """
     if not 1 <= len(boxes) <= MAX_OBJECT_ID:
         raise InputError(f"expected 1 to {MAX_OBJECT_ID} boxes, not {len(boxes)}")

@@ -129,7 +129,8 @@ def find_dataset(name: str) -> DatasetEntry:
 def open_dataset(name: str, root: Path, sequences: Collection[str] | None = None) -> Dataset:
     """Open the data set ``name`` in the folder ``root``, whole or only the named ``sequences``.
 
-    Raises InputError if the name is unknown, or if a folder, split, sequence or frame is missing.
+    Raises:
+        InputError: the name is unknown, or a folder, split, sequence or frame is missing.
     """
     entry = find_dataset(name)
     found = entry.read(root, names=sequences)

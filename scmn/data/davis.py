@@ -30,7 +30,8 @@ def davis_sequences(
     original tree of 2016 has ``ImageSets/480p/<split>.txt`` with one image path and mask path per
     line, and masks of 0 and 255. With ``year=2016`` all ids above 0 become object 1.
 
-    Raises InputError if the folder, the split, a sequence or a frame is missing.
+    Raises:
+        InputError: the folder, the split, a sequence or a frame is missing.
     """
     require_folder(root, LAYOUT)
     list_file = root / "ImageSets" / str(year) / f"{split}.txt"

@@ -30,7 +30,8 @@ def folder_sequence(
     Every object in every mask is given, so later masks may add or correct objects. For ``masks``
     and ``grey`` see ``place_masks``.
 
-    Raises InputError if a file is missing, a mask has no object, or a mask matches no frame.
+    Raises:
+        InputError: a file is missing, a mask has no object, or a mask matches no frame.
     """
     images = list_images(frames)
     name = frames.resolve().name if name is None else name
@@ -52,8 +53,9 @@ def place_masks(
     frame belongs to the first one. ``source`` names the video in error messages. For ``grey`` see
     ``GreyValues``.
 
-    Raises InputError if a mask cannot be read, has no object or matches no frame, if two masks
-    match the same frame, or if there is no mask.
+    Raises:
+        InputError: a mask cannot be read, has no object or matches no frame, two masks match the
+            same frame, or there is no mask.
     """
     paths = [masks] if isinstance(masks, Path) else list(masks)
     if len(paths) == 1 and paths[0].is_dir():
@@ -89,7 +91,8 @@ def folder_sequences(
     The masks of ``frames_root/<sequence>`` are in ``masks_root/<sequence>``, each named after its
     frame; all of their objects are given. For ``grey`` see ``GreyValues``.
 
-    Raises InputError if a folder is missing or a mask has no frame.
+    Raises:
+        InputError: a folder is missing or a mask has no frame.
     """
     expected = f"{frames_root}/<sequence>/00000.jpg and {masks_root}/<sequence>/00000.png"
     require_folder(frames_root, expected)

@@ -25,7 +25,8 @@ def read_image(path: Path) -> np.ndarray:
     Greyscale and palette images become RGB; alpha is dropped. The camera's EXIF orientation is
     applied, as in viewers and OpenCV, so that the image matches masks drawn over it.
 
-    Raises InputError if the file is missing, truncated, corrupt, or not 8 bits per channel.
+    Raises:
+        InputError: the file is missing, truncated, corrupt, or not 8 bits per channel.
     """
     with open_image(path) as image:
         if image.mode not in _EIGHT_BIT_MODES:
@@ -39,8 +40,9 @@ def read_image(path: Path) -> np.ndarray:
 def open_image(path: Path, kind: str = "image") -> Iterator[Image.Image]:
     """Yield an image file; its pixels are read in the block.
 
-    Raises InputError, which calls the file a ``kind``, if it is missing, truncated, corrupt, or no
-    file but a pipe or a device, which may never end.
+    Raises:
+        InputError: it is missing, truncated, corrupt, or no file but a pipe or a device, which may
+            never end. The message calls it a ``kind``.
     """
     try:
         if path.exists() and not path.is_file():
@@ -61,8 +63,9 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
     Hidden files and files of other types are ignored.
 
-    Raises InputError if the folder is missing or cannot be read, has no image or one that is not a
-    file, or has two images with the same stem, as the stem identifies the frame.
+    Raises:
+        InputError: the folder is missing or cannot be read, has no image or one that is not a file,
+            or has two images with the same stem, as the stem identifies the frame.
     """
     try:
         with os.scandir(folder) as entries:

@@ -29,8 +29,9 @@ def select_sequences(
 ) -> tuple[str, ...]:
     """Return the sequence ``names`` that ``source`` lists, or only those ``wanted``, in its order.
 
-    Raises InputError if none is listed, if one would escape the output folder, or if a wanted one
-    is not listed.
+    Raises:
+        InputError: none is listed, one would escape the output folder, or a wanted one is not
+            listed.
     """
     listed = tuple(dict.fromkeys(names))
     if not listed:
@@ -77,7 +78,8 @@ def split_folder(root: Path, split: str, expected: str) -> Path:
 def match_annotations(frames: Sequence[Path], folder: Path) -> dict[int, Path]:
     """Return frame index -> label map in ``folder`` with the same stem as the frame.
 
-    Raises InputError if the folder is missing or empty, or if a label map has no frame.
+    Raises:
+        InputError: the folder is missing or empty, or a label map has no frame.
     """
     indices = {path.stem: index for index, path in enumerate(frames)}
     matched = {}

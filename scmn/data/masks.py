@@ -69,7 +69,8 @@ def read_label_map(path: Path, *, grey: GreyValues = "trusted") -> np.ndarray:
 
     Alpha is ignored unless it has the object.
 
-    Raises InputError if the file is missing, corrupt, lossy, or not one of these.
+    Raises:
+        InputError: the file is missing, corrupt, lossy, or not one of these.
     """
     with open_image(path, "mask") as image:
         require_lossless(image, path)
@@ -170,7 +171,8 @@ def write_label_map(
 
     For ``before_rename`` see ``atomic_path``.
 
-    Raises InputError if the file cannot be written.
+    Raises:
+        InputError: the file cannot be written.
     """
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise ValueError(f"a label map is uint8 (H, W), not {labels.dtype} {labels.shape}")

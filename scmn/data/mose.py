@@ -34,7 +34,8 @@ def mose_sequences(
     An object is given on the frame where it first appears in the label maps, of which there may be
     few or one per frame.
 
-    Raises InputError if a folder is missing or a label map has no frame.
+    Raises:
+        InputError: a folder is missing or a label map has no frame.
     """
     folder = split_folder(root, split, LAYOUT)
     images_folder = folder / "JPEGImages"

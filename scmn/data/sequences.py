@@ -83,7 +83,9 @@ class VideoSequence:
     def annotation(self, index: int) -> np.ndarray:
         """Return the label map of frame ``index``, uint8 (H, W), with the ids in the file.
 
-        Raises InputError if the file cannot be read as a label map, KeyError if there is none.
+        Raises:
+            InputError: the file cannot be read as a label map.
+            KeyError: there is none.
         """
         labels = read_label_map(self.annotation_paths[index], grey=self.grey)
         if self.merge_objects:
@@ -101,8 +103,10 @@ class VideoSequence:
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in time order.
 
-        Raises InputError if a file cannot be read or if a mask and its frame differ in size: before
-        the first frame, unless finding the given masks means reading all annotations.
+        Raises:
+            InputError: a file cannot be read, or a mask and its frame differ in size. It is raised
+                before the first frame, unless finding the given masks means reading all
+                annotations.
         """
         if isinstance(self.given_objects, dict):
             for index in filter(None, self.given_objects):  # frame 0 is next

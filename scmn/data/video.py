@@ -51,8 +51,9 @@ class VideoFile:
     where it varies; ``video.duration`` is in seconds, None if the file does not tell. Frames
     are turned and mirrored as the file's display matrix says; non-square pixels are not resampled.
 
-    Raises InputError if the file is missing, is not a video or has no frame, or if a mask cannot
-    be read, has no object or matches no frame.
+    Raises:
+        InputError: the file is missing, is not a video or has no frame, or a mask cannot be read,
+            has no object or matches no frame.
     """
 
     def __init__(
@@ -102,8 +103,9 @@ class VideoFile:
         Can be called again to start over. A warning is logged if the file ends early or frames are
         damaged.
 
-        Raises InputError if a frame cannot be decoded, if the size of the frames changes, or,
-        before the first frame, if a mask and the frames differ in size.
+        Raises:
+            InputError: a frame cannot be decoded, the size of the frames changes, or, before the
+                first frame, a mask and the frames differ in size.
         """
         size: tuple[int, ...] | None = None
         index = -1
@@ -237,7 +239,8 @@ def _upright(frame: VideoFrame) -> np.ndarray:
 def first_frame(path: Path) -> np.ndarray:
     """Return the first frame of a video file, uint8 (H, W, 3) RGB.
 
-    Raises InputError if the file is missing, is not a video or has no frame that can be decoded.
+    Raises:
+        InputError: the file is missing, is not a video or has no frame that can be decoded.
     """
     with _open_video(path) as container:
         try:

@@ -70,7 +70,8 @@ class VideoWriter:
         ``time`` is when it is shown, in seconds after the first frame; give it for all frames or
         for none (None: at the frame rate).
 
-        Raises InputError if the file cannot be written.
+        Raises:
+            InputError: the file cannot be written.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"a frame is uint8 (H, W, 3), not {image.dtype} {image.shape}")

@@ -52,7 +52,8 @@ def youtube_vos_sequences(
     every fifth frame. Which objects are of a seen category is known where both ``meta.json`` and
     ``train/meta.json`` are there.
 
-    Raises InputError if a folder, a video or a frame is missing or ``meta.json`` is malformed.
+    Raises:
+        InputError: a folder, a video or a frame is missing or ``meta.json`` is malformed.
     """
     folder = split_folder(root, split, LAYOUT)
     meta_file = folder / "meta.json"

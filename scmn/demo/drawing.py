@@ -63,7 +63,8 @@ def polygon(size: tuple[int, int], points: Sequence[Point]) -> np.ndarray:
 def box(size: tuple[int, int], corner: Point, opposite: Point) -> Box:
     """Return the part of a box that is inside the frame, from two opposite corners.
 
-    Raises InputError if nothing is left of it.
+    Raises:
+        InputError: nothing is left of it.
     """
     height, width = size
     left, right = sorted(min(max(round(x), 0), width) for x in (corner[0], opposite[0]))

@@ -40,7 +40,8 @@ def score_frame(
 
     An object that is missing from a label map has an empty mask there.
 
-    Raises ValueError if the label maps differ in size.
+    Raises:
+        ValueError: the label maps differ in size.
     """
     _check_sizes(ground_truth, prediction)
     tolerance = boundary_tolerance(ground_truth.shape)
@@ -57,7 +58,8 @@ def score_frame(
 def region_similarity(ground_truth: np.ndarray, prediction: np.ndarray) -> float:
     """Return J of two masks, bool (H, W): intersection over union; 1 where both are empty.
 
-    Raises ValueError if the masks differ in size.
+    Raises:
+        ValueError: the masks differ in size.
     """
     _check_sizes(ground_truth, prediction)
     return _region_similarity(ground_truth, prediction)
@@ -71,7 +73,8 @@ def contour_accuracy(ground_truth: np.ndarray, prediction: np.ndarray) -> float:
     only the prediction has no boundary, precision is 1 and recall 0; where only the ground truth
     has none, the reverse; where neither has one, F is 1.
 
-    Raises ValueError if the masks differ in size.
+    Raises:
+        ValueError: the masks differ in size.
     """
     _check_sizes(ground_truth, prediction)
     tolerance = boundary_tolerance(ground_truth.shape)
@@ -100,7 +103,8 @@ def statistics(values: np.ndarray) -> Statistics:
     The quarters are the official ones: neighbouring quarters share a frame. Frames of value NaN
     are left out of mean and decay and count as not recalled.
 
-    Raises ValueError if there is no frame.
+    Raises:
+        ValueError: there is no frame.
     """
     if not len(values):
         raise ValueError("statistics need the values of at least one frame")

@@ -165,7 +165,8 @@ def write_submission(
     masks give the same bytes: times and permissions of files are left out, and PNG files, already
     compressed, are stored uncompressed. For ``before_rename`` see ``atomic_path``.
 
-    Raises InputError if a mask is missing or the file cannot be written.
+    Raises:
+        InputError: a mask is missing or the file cannot be written.
     """
     members = {
         f"{ARCHIVE_ROOTS[archive]}{sequence.name}/{name}.png": prediction_path(

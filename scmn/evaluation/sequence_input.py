@@ -40,7 +40,9 @@ class SequenceInput:
     def of(source: FrameSource) -> SequenceInput:
         """Look at the files of a sequence.
 
-        Raises InputError if one cannot be read, TypeError if ``source`` is of an unknown kind.
+        Raises:
+            InputError: one cannot be read.
+            TypeError: ``source`` is of an unknown kind.
         """
         try:
             if isinstance(source, VideoFile):

@@ -73,8 +73,9 @@ class WrittenFiles:
 
         A damaged file is empty, or a PNG that cannot be read.
 
-        Raises InputError if the file is the user's: it is not listed, has been changed since it was
-        written, is a symbolic link, or is reached through one below the root.
+        Raises:
+            InputError: the file is the user's: it is not listed, has been changed since it was
+                written, is a symbolic link, or is reached through one below the root.
         """
         name = self._name(path)
         try:
@@ -107,7 +108,8 @@ class WrittenFiles:
     def claim(self, temporary: Path, path: Path) -> None:
         """List ``temporary``, which is about to get the name ``path``; several threads may do so.
 
-        Raises InputError if that would replace a file of the user.
+        Raises:
+            InputError: that would replace a file of the user.
         """
         self.require_own([path])
         name, checksum = self._name(path), Checksum.of(temporary)
@@ -120,7 +122,8 @@ class WrittenFiles:
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove those of the files that are listed.
 
-        Raises InputError if one has been changed since it was written, or cannot be removed.
+        Raises:
+            InputError: one has been changed since it was written, or cannot be removed.
         """
         for path in paths:
             if self._name(path) in self._checksums and self.is_intact(path):
@@ -129,7 +132,8 @@ class WrittenFiles:
     def restart(self, header: Mapping[str, Any]) -> None:
         """Remove all listed files, which ``require_own`` has checked, and begin a new journal.
 
-        Raises InputError if a file cannot be removed or written.
+        Raises:
+            InputError: a file cannot be removed or written.
         """
         for path in self:
             remove_file(path)
@@ -143,7 +147,8 @@ class WrittenFiles:
     def sync(self) -> None:
         """Write the listed files, their names and the journal to disk.
 
-        Raises InputError if that fails.
+        Raises:
+            InputError: they cannot be written.
         """
         files = [path for path in (*self, self._journal) if path.is_file()]
         folders = {folder for path in files for folder in path.parents if self._is_inside(folder)}

@@ -212,7 +212,8 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
 def read_description(content: Any, path: Path) -> ModelDescription:
     """Read the description in a file, of this or an earlier version.
 
-    Raises InputError, naming the ``path`` of the file, if it is not one.
+    Raises:
+        InputError: it is not one; the ``path`` of the file is named.
     """
     if not isinstance(content, Mapping) or not {"name", "settings"} <= set(content):
         raise InputError(f"{path}: its description lacks 'name' and 'settings'")

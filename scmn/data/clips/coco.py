@@ -66,8 +66,9 @@ class CocoImage:
 def coco_images(image_folder: Path, annotation_file: Path) -> tuple[CocoImage, ...]:
     """Return the images of a COCO instances file that have at least one instance.
 
-    Raises InputError if pycocotools is not installed, a folder or file is missing, the file is not
-    in COCO's format, or no image has an instance.
+    Raises:
+        InputError: pycocotools is not installed, a folder or file is missing, the file is not in
+            COCO's format, or no image has an instance.
     """
     coco_tools()
     if not image_folder.is_dir():

@@ -23,7 +23,8 @@ class SampleNumbers(Sampler[int]):
 
     All ranks get the same count: a remainder that is not enough for every rank is left out.
 
-    Raises InputError for a rank or range that does not exist.
+    Raises:
+        InputError: no such rank or range.
     """
 
     def __init__(self, *, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
@@ -104,8 +105,9 @@ class ClipLoader:
     batches of a step are ``R * batch_size`` consecutive samples. Every rank has the same number of
     full batches.
 
-    Raises InputError for a rank or sample that does not exist and, during iteration, in one line
-    that names the file, if data cannot be read in this process or a worker.
+    Raises:
+        InputError: a rank or sample that does not exist; during iteration, data that cannot be
+            read, in this process or a worker.
     """
 
     def __init__(

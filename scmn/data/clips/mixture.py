@@ -54,7 +54,8 @@ class ClipMixture(Dataset[TrainingClip]):
     A pass holds every item of every entry ``repeat`` times, in an order that depends on the seed
     and the number of the pass alone. Progress at sample n is n / total_samples.
 
-    Raises InputError if there is no entry, or the entries' clip settings differ.
+    Raises:
+        InputError: there is no entry, or the entries' clip settings differ.
     """
 
     def __init__(self, entries: Sequence[MixtureEntry], *, seed: int, total_samples: int) -> None:

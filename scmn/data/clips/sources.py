@@ -138,8 +138,9 @@ def open_source(
 def require_object(source: Source, *, seed: int, where: str) -> None:
     """Draw clips until one shows an object.
 
-    Raises InputError, with the data set's key ``where``, if none of ``CLIPS_TO_FIND_AN_OBJECT``
-    items does: a training would run, and learn that there is never any.
+    Raises:
+        InputError: none of ``CLIPS_TO_FIND_AN_OBJECT`` items does: training would run, and learn
+            that there is never any. ``where``, the data set's key, is named.
     """
     rng = np.random.default_rng(seed)
     items = rng.permutation(len(source))[:CLIPS_TO_FIND_AN_OBJECT]

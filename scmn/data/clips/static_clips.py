@@ -101,7 +101,8 @@ class _Plan:
 class StaticClips:
     """Draws clips of still images.
 
-    Raises InputError if there is no image.
+    Raises:
+        InputError: there is no image.
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class StaticClips:
     def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
         """Draw a clip of image ``index``; ``progress`` makes no difference.
 
-        Raises InputError, naming the file, if an image or mask cannot be read.
+        Raises:
+            InputError: an image or mask cannot be read; the file is named.
         """
         image, labels = self.images[index].read()
         used = object_ids(labels)

@@ -112,7 +112,8 @@ def read_static_labels(path: Path) -> np.ndarray:
     Palette, 1-bit and coloured files are label maps as :func:`scmn.data.masks.read_label_map` reads
     them.
 
-    Raises InputError if the file is missing, corrupt, neither of the two, or a lossy label map.
+    Raises:
+        InputError: the file is missing, corrupt, neither of the two, or a lossy label map.
     """
     grey = _read_grey(path)
     if grey is None:

@@ -30,8 +30,9 @@ def static_images(root: Path, *, split_objects: bool = False) -> tuple[StaticIma
 
     With ``split_objects`` masks hold classes, whose connected parts are the objects (PASCAL VOC).
 
-    Raises InputError if the folder is missing, has none of these layouts, or holds an image without
-    a mask or a mask without an image.
+    Raises:
+        InputError: the folder is missing, has none of these layouts, or holds an image without a
+            mask or a mask without an image.
     """
     images = _labelled_images(root)
     return (

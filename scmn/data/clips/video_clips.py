@@ -88,7 +88,8 @@ class _Plan:
 class VideoClips:
     """Draws clips of annotated videos.
 
-    Raises InputError if there is no video, or one has no label map.
+    Raises:
+        InputError: there is no video, or one has no label map.
     """
 
     def __init__(
@@ -122,7 +123,8 @@ class VideoClips:
     def draw(self, index: int, *, rng: np.random.Generator, progress: float) -> DrawnClip:
         """Draw a clip of video ``index``; its frames are at most the curriculum's skip apart.
 
-        Raises InputError, naming the file, if a frame or label map cannot be read.
+        Raises:
+            InputError: a frame or label map cannot be read; the file is named.
         """
         return self.draw_from(self.videos[index], rng=rng, progress=progress)
 

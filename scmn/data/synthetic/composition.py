@@ -38,7 +38,8 @@ def random_stream(seed: int, number: int, part: str, index: int = 0) -> np.rando
 def compose(settings: SyntheticSettings, streams: Streams) -> Scene:
     """Draw a scene from the random numbers that ``streams(part, index)`` returns.
 
-    Raises InputError if no placement shows every object with the minimum area.
+    Raises:
+        InputError: no placement shows every object with the minimum area.
     """
     palette = draw_palette(streams("palette"))
     unit = unit_length(settings.size)

@@ -29,7 +29,8 @@ class SyntheticSequence:
 
     The scene is composed on the first access to a frame, which takes as long as several frames.
 
-    Raises InputError for a negative seed or number, or if the objects cannot all be placed.
+    Raises:
+        InputError: a negative seed or number, or the objects cannot all be placed.
     """
 
     def __init__(self, settings: SyntheticSettings, seed: int, number: int) -> None:
@@ -59,7 +60,8 @@ class SyntheticSequence:
     def frame(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 (H, W, 3) RGB, and the label map, uint8 (H, W), of one frame.
 
-        Raises IndexError for a frame that the sequence does not have.
+        Raises:
+            IndexError: there is no such frame.
         """
         self._check(index)
         image, labels = self._scene.render(index)

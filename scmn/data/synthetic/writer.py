@@ -47,8 +47,9 @@ def write_davis(
     sequences, also to other splits. ``workers`` processes render at once; the files do not depend
     on their number. ``on_sequence`` is called with each name when its sequence is complete.
 
-    Raises InputError if the folder holds other files, or sequences of another seed or other
-    settings, or if it cannot be written.
+    Raises:
+        InputError: the folder holds other files, or sequences of another seed or other settings, or
+            it cannot be written.
     """
     settings = settings or SyntheticSettings()
     for what, count in (("synthetic sequences", sequences), ("workers", workers)):

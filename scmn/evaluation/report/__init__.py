@@ -72,7 +72,8 @@ def write_report(
     Without ``scores`` (the ground truth is not public) the page has facts and pictures only. For
     ``before_rename`` see ``atomic_path``.
 
-    Raises InputError if a picture cannot be read or the page cannot be written.
+    Raises:
+        InputError: a picture cannot be read or the page cannot be written.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
