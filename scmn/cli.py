@@ -205,8 +205,9 @@ def _refuse_wrong_combinations(arguments: argparse.Namespace, program: str) -> N
 
 def _score(arguments: argparse.Namespace) -> None:
     from scmn.config import load_config
-    from scmn.evaluation.evaluate import dataset_task, rescore
+    from scmn.evaluation.evaluate import rescore
     from scmn.evaluation.summary import score_table
+    from scmn.evaluation.tasks import dataset_task
 
     config = load_config(None, arguments.overrides)
     scores, files = rescore(
@@ -219,9 +220,10 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _segment(arguments: argparse.Namespace) -> None:
-    from scmn.evaluation.evaluate import dataset_task, evaluate, load_settings, video_task
+    from scmn.evaluation.evaluate import evaluate, load_settings
     from scmn.evaluation.given_masks import given_masks
     from scmn.evaluation.summary import result_table
+    from scmn.evaluation.tasks import dataset_task, video_task
     from scmn.processes import join_processes
 
     exports = dict.fromkeys([*arguments.export, *(["overlay"] if arguments.overlay else [])])

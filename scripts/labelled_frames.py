@@ -23,7 +23,7 @@ from scmn.data.images import list_images
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
-from scmn.evaluation.evaluate import video_task
+from scmn.evaluation.tasks import video_task
 from scmn.program import ArgumentParser, run_program
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -15,19 +13,13 @@ import torch
 from scmn import __version__
 from scmn.build import build_model
 from scmn.config import Config, check_config, load_config
-from scmn.data.datasets import Dataset, open_dataset
-from scmn.data.folder import folder_sequence, folder_sequences
-from scmn.data.images import IMAGE_EXTENSIONS
-from scmn.data.masks import GreyValues
-from scmn.data.sequences import FrameSource
-from scmn.data.video import VideoFile
 from scmn.errors import InputError
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.run_folder import SequenceRecord
 from scmn.evaluation.scores import DatasetScores
 from scmn.evaluation.scoring import NothingToScore
-from scmn.evaluation.sequence_input import SequenceInput
 from scmn.evaluation.summary import Speed
+from scmn.evaluation.tasks import Task
 from scmn.inference.augmentation import AugmentedSegmenter
 from scmn.inference.base import Segmenter
 from scmn.inference.memory.settings import complete_settings
@@ -42,30 +34,6 @@ logger = logging.getLogger(__name__)
 
 RANDOM_SEED = 0
 """Seed of weights that are not loaded, so that the run can be resumed."""
-VIDEO_SIZE = 480
-"""Shorter side for the user's own videos: what the networks are trained and measured at."""
-DIGEST_LENGTH = 8
-"""In the names of default output folders."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is segmented."""
-
-    name: str
-    data: Dataset | Sequence[FrameSource]
-    folder: Path
-    """The data set's folder, or the user's video, absolute, without symbolic links."""
-    digest: str = ""
-    """Of the path and the masks of the user's video: others may have its name."""
-    size: int | None = None
-    """Shorter side where the configuration gives none (None: frames keep their size)."""
-    upscale: bool = False
-    """Scale smaller frames up to that size where the configuration does not say."""
-
-    def default_output(self, model: str) -> Path:
-        """Return the folder for the results of a model where the user gives none."""
-        return Path("results") / "-".join(filter(None, (self.name, model, self.digest)))
 
 
 @dataclass(frozen=True)
@@ -76,45 +44,6 @@ class Result:
     speed: Speed
     scores: DatasetScores | None
     files: tuple[Path, ...]
-
-
-def dataset_task(name: str, root: Path, sequences: Sequence[str] | None = None) -> Task:
-    """Open a data set, or some of its sequences; InputError if it is not there."""
-    dataset = open_dataset(name, root, sequences)
-    return Task(name, dataset, root.resolve(), size=dataset.size, upscale=dataset.upscale)
-
-
-def video_task(video: Path, masks: Sequence[Path], *, grey: GreyValues = "checked") -> Task:
-    """Open the user's own video.
-
-    Args:
-        video: a video file, a folder of frames, or a folder of such folders.
-        masks: one or more label PNGs, or a folder of them; for a folder of sequences the folder
-            with a folder of masks for each.
-        grey: how grey masks are read (see ``GreyValues``).
-
-    Raises:
-        InputError: something is missing or does not fit.
-    """
-    sources, path = _video_sources(video, masks, grey), video.resolve()
-    inputs = {source.name: SequenceInput.of(source).masks for source in sources}
-    digests = [[name, i, m.sha256] for name, given in inputs.items() for i, m in given.items()]
-    digest = hashlib.sha256(json.dumps([str(path), digests]).encode()).hexdigest()
-    return Task(path.stem, sources, path, digest[:DIGEST_LENGTH], size=VIDEO_SIZE)
-
-
-def _video_sources(video: Path, masks: Sequence[Path], grey: GreyValues) -> Sequence[FrameSource]:
-    given = masks[0] if len(masks) == 1 else masks
-    if not video.exists():
-        raise InputError(f"{video} does not exist; expected a video file or a folder of frames")
-    if not video.is_dir():
-        return [VideoFile(video, given, grey=grey)]
-    entries = [path for path in video.iterdir() if not path.name.startswith(".")]
-    if any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entries):
-        return [folder_sequence(video, given, grey=grey)]
-    if any(path.is_dir() for path in entries) and isinstance(given, Path):
-        return folder_sequences(video, given, grey=grey)
-    raise InputError(f"{video} holds neither images nor folders of images")
 
 
 def load_settings(

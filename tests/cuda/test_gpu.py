@@ -11,7 +11,8 @@ import torch
 
 from scmn import VideoSegmenter, load_config, save_weights
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from scmn.evaluation.evaluate import dataset_task, evaluate, load_settings
+from scmn.evaluation.evaluate import evaluate, load_settings
+from scmn.evaluation.tasks import dataset_task
 from scmn.processes import Processes
 from scmn.training.stage import Stage
 from scmn.training.trainer import train

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from scmn.data.masks import read_label_map
-from scmn.evaluation.evaluate import Result, Task, dataset_task, evaluate, load_settings
+from scmn.evaluation.evaluate import Result, evaluate, load_settings
+from scmn.evaluation.tasks import Task, dataset_task
 from scmn.processes import Processes
 
 SIZE = (64, 96)

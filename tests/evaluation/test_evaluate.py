@@ -25,9 +25,10 @@ from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.video import VideoFile
 from scmn.data.video_writer import VideoWriter
 from scmn.evaluation import sequence_run
-from scmn.evaluation.evaluate import dataset_task, load_settings, rescore, video_task
+from scmn.evaluation.evaluate import load_settings, rescore
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
+from scmn.evaluation.tasks import dataset_task, video_task
 from scmn.evaluation.warm_up import WARM_UP_FRAMES
 from scmn.inference.prediction import Prediction
 from scmn.output_lock import LOCK

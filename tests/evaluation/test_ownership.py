@@ -12,8 +12,9 @@ from scmn import InputError, VideoSegmenter
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import write_label_map
 from scmn.data.video_writer import VideoWriter
-from scmn.evaluation.evaluate import dataset_task, rescore, video_task
+from scmn.evaluation.evaluate import rescore
 from scmn.evaluation.evaluator import Evaluator
+from scmn.evaluation.tasks import dataset_task, video_task
 from scmn.output_lock import output_lock
 from scmn.processes import Processes
 from tests.conftest import build_small

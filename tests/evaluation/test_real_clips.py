@@ -8,7 +8,7 @@ import numpy as np
 
 from scmn import save_weights
 from scmn.data.masks import read_label_map
-from scmn.evaluation.evaluate import dataset_task, video_task
+from scmn.evaluation.tasks import dataset_task, video_task
 from tests.conftest import build_small
 from tests.evaluation.runs import run_task
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scmn import InputError
 from scmn.data.masks import write_label_map
 from scmn.data.video_writer import VideoWriter
-from scmn.evaluation.evaluate import video_task
+from scmn.evaluation.tasks import video_task
 from tests.evaluation.runs import masks_of, run_task
 
 NOT_UTF8 = os.fsdecode(b"v\xff\xe9")

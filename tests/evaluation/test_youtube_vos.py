@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from scmn.data.masks import write_label_map
-from scmn.evaluation.evaluate import dataset_task, rescore
+from scmn.evaluation.evaluate import rescore
 from scmn.evaluation.scores import NO_G, DatasetScores
 from scmn.evaluation.summary import score_table
+from scmn.evaluation.tasks import dataset_task
 from tests.data.trees import add_frames, numbered
 from tests.evaluation.label_maps import HALF, ONE, SIZE, label_map
 
