@@ -29,7 +29,10 @@ Exported = tuple[MemoryNetwork, Path]
 
 @pytest.fixture(scope="module", params=["scmn_small", "stm", "stcn"])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    network = build_small(request.param)
+    network = build_small(request.param, temporal_embedding=request.param == "stm")
+    if network.temporal_embedding is not None:
+        for vectors in network.temporal_embedding.parameters():
+            torch.nn.init.normal_(vectors)
     folder = tmp_path_factory.mktemp(request.param)
     export_onnx(network, folder)
     return network, folder

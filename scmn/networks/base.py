@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +18,7 @@ from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.memory_read import ReadSettings, Similarity, read_with_attention
+from scmn.networks.temporal_embedding import TemporalEmbedding
 
 SMALLEST_WEIGHT = 1e-6
 """Where all positions that are read have weight 0, the readout is 0."""
@@ -47,6 +48,8 @@ class MemoryFrames:
     """(B, N, Ck, T, h, w), or (B, 1, Ck, T, h, w) if the objects share it."""
     value: Tensor
     """(B, N, Cv, T, h, w), or Cv + 1 channels; see :meth:`weighted`."""
+    times: Tensor | None = None
+    """When the frames were, integers (T,) (None: they are in the order of time)."""
 
     def weighted(self, weights: Tensor) -> MemoryFrames:
         """Return the frames with a weight for each object and position.
@@ -60,7 +63,8 @@ class MemoryFrames:
         shape = list(self.value.shape)
         shape[2] = 1
         weights = weights.to(self.value.dtype).expand(shape)
-        return MemoryFrames(self.key, torch.cat([self.value * weights, weights], dim=2))
+        value = torch.cat([self.value * weights, weights], dim=2)
+        return replace(self, value=value)
 
     @staticmethod
     def with_shared_key(query: QueryFeatures, value: Tensor) -> MemoryFrames:
@@ -86,7 +90,7 @@ class MemoryFrames:
 
     @staticmethod
     def join(frames: Sequence[MemoryFrames]) -> MemoryFrames:
-        """Concatenate memories of the same objects in time."""
+        """Concatenate memories of the same objects, which are in the order of time."""
         return MemoryFrames(
             torch.cat([frame.key for frame in frames], dim=3),
             torch.cat([frame.value for frame in frames], dim=3),
@@ -95,12 +99,20 @@ class MemoryFrames:
     def objects(self, chosen: slice) -> MemoryFrames:
         """Return the memory of a range of objects (views, no copies)."""
         key = self.key if self.key.shape[1] == 1 else self.key[:, chosen]
-        return MemoryFrames(key, self.value[:, chosen])
+        return replace(self, key=key, value=self.value[:, chosen])
+
+    @property
+    def known_times(self) -> Tensor:
+        """(T,): the times, or the frames' places if they are in the order of time."""
+        if self.times is not None:
+            return self.times
+        return torch.arange(self.key.shape[3], device=self.key.device)
 
     def at(self, position: int) -> MemoryFrames:
         """Return one of the frames (T = 1; views, no copies)."""
         chosen = slice(position, position + 1)
-        return MemoryFrames(self.key[:, :, :, chosen], self.value[:, :, :, chosen])
+        times = None if self.times is None else self.times[chosen]
+        return MemoryFrames(self.key[:, :, :, chosen], self.value[:, :, :, chosen], times)
 
 
 @dataclass(frozen=True)
@@ -168,6 +180,8 @@ class MemoryNetwork(nn.Module, ABC):
     """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
     description: ModelDescription | None = None
     """How ``build_model`` built this network; saved with its weights."""
+    temporal_embedding: TemporalEmbedding | None
+    """What tells a read the order of the remembered frames (None: it reads a set)."""
     query_encoder: QueryEncoder
     memory_encoder: MemoryEncoder
     decoder: Decoder
@@ -241,8 +255,17 @@ class MemoryNetwork(nn.Module, ABC):
             Readout (B, N, Cv, h, w), and the attention that ``settings`` ask for; see
             :func:`~scmn.networks.memory_read.read_with_attention`.
         """
+        query_key, embedding = query.key, None
+        if self.temporal_embedding is not None:
+            query_key = self.temporal_embedding.of_query(query_key)
+            embedding = self.temporal_embedding.of_memory(memory.known_times)
         readout, attention = read_with_attention(
-            query.key, memory.key, memory.value, similarity=self.similarity, settings=settings
+            query_key,
+            memory.key,
+            memory.value,
+            similarity=self.similarity,
+            settings=settings,
+            key_embedding=embedding,
         )
         if readout.shape[2] > self.value_dim:
             values, weights = readout.float().split([self.value_dim, 1], dim=2)

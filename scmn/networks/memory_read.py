@@ -70,6 +70,7 @@ def read_with_attention(
     *,
     similarity: Similarity,
     settings: ReadSettings | None = None,
+    key_embedding: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Read the memory at every query position.
 
@@ -85,6 +86,7 @@ def read_with_attention(
         memory_value: (B, N, Cv, T, h, w).
         similarity: "dot" or "l2".
         settings: how the memory is read.
+        key_embedding: (Ck, T), added to the memory keys of each frame (None: nothing).
 
     Returns:
         Readout (B, N, Cv, h, w) in the values' data type; and, if ``settings.attention`` asks for
@@ -102,7 +104,14 @@ def read_with_attention(
     table = values.transpose(1, 2)
     queries = query_key.flatten(2).repeat_interleave(memory_key.shape[1], dim=0)
     rows = _block_rows(queries, keys, table, settings)
-    read = partial(_read, similarity=similarity, settings=settings, width=size[1], frames=frames)
+    read = partial(
+        _read,
+        similarity=similarity,
+        settings=settings,
+        width=size[1],
+        frames=frames,
+        key_embedding=key_embedding,
+    )
     if rows is None:
         reads = [read(queries, keys, table, rows=queries.shape[2])]
     else:
@@ -145,13 +154,14 @@ def _read(
     rows: int,
     width: int,
     frames: int,
+    key_embedding: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Read (G, Ck, P) keys and (G, P, C) values with (G, Ck, Q) queries, ``rows`` at a time.
 
     Returns:
         Readout (G, Q, C), and attention (G, T, Q) or (G, P).
     """
-    affinity = _Affinity(keys, similarity)
+    affinity = _Affinity(keys, similarity, key_embedding)
     if settings.kernel_sigma is not None:
         sigma = settings.kernel_sigma * min(width, queries.shape[2] // width) / KERNEL_HEIGHT
         queries = affinity.add_kernel(queries, width=width, sigma=sigma, rows=rows)
@@ -176,9 +186,16 @@ class _Affinity:
     differences that matter. The product is a small part of a network's work.
     """
 
-    def __init__(self, keys: Tensor, similarity: Similarity) -> None:
-        """``keys``: (G, Ck, P)."""
+    def __init__(
+        self, keys: Tensor, similarity: Similarity, embedding: Tensor | None = None
+    ) -> None:
+        """``keys``: (G, Ck, P); ``embedding``: (Ck, T), added to them frame by frame."""
         self._keys = keys.float()
+        if embedding is not None:
+            # A pass over the keys costs less than one over the affinity, of which each key has as
+            # many numbers as there are query positions.
+            by_frame = self._keys.unflatten(2, (embedding.shape[1], -1))
+            self._keys = (by_frame + embedding.unsqueeze(2)).flatten(2)
         self._scale = 1 / math.sqrt(keys.shape[1])
         self._offset: Tensor | None = None
         if similarity == "l2":

@@ -46,6 +46,7 @@ from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
 from scmn.networks.spatial_constraint import ConstraintEmbedding, SpatialConstraint
 from scmn.networks.stm import LOGITS, STM
+from scmn.networks.temporal_embedding import TemporalEmbedding
 
 
 class SCMN(MemoryNetwork):
@@ -74,6 +75,7 @@ class SCMN(MemoryNetwork):
         other_masks: bool = True,
         memory_key: Literal["object", "frame"] = "object",
         similarity: Similarity = "dot",
+        temporal_embedding: bool = False,
     ) -> None:
         """
         Args:
@@ -99,10 +101,12 @@ class SCMN(MemoryNetwork):
                 "object" the two encoders must first learn to agree on keys, which ImageNet weights
                 give them; from random weights "frame" trains several times faster.
             similarity: similarity of keys, "dot" (STM) or "l2" (STCN).
+            temporal_embedding: tell the memory read the order of the remembered frames.
         """
         super().__init__()
         self.key_dim = key_dim
         self.value_dim = value_dim
+        self.temporal_embedding = TemporalEmbedding(key_dim) if temporal_embedding else None
         self.similarity = similarity
         self.shared_key = memory_key == "frame"
         self.uses_previous_masks = spatial_constraint

@@ -21,6 +21,7 @@ from scmn.networks.decoder import Decoder, ResidualBlock, Skips, join_query
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.initialization import spread_keys
 from scmn.networks.memory_read import Similarity
+from scmn.networks.temporal_embedding import TemporalEmbedding
 
 REDUCTION = 16
 """CBAM's reduction of channels in the channel gate."""
@@ -50,6 +51,7 @@ class STCN(MemoryNetwork):
         key_dim: PositiveInt = 64,
         value_dim: PositiveInt = 512,
         hidden_dim: PositiveInt = 256,
+        temporal_embedding: bool = False,
     ) -> None:
         """
         Args:
@@ -58,10 +60,12 @@ class STCN(MemoryNetwork):
             key_dim: channels of keys.
             value_dim: channels of values and of the compressed query feature.
             hidden_dim: width of the decoder at strides 8 and 4; twice that at stride 16.
+            temporal_embedding: tell the memory read the order of the remembered frames.
         """
         super().__init__()
         self.key_dim = key_dim
         self.value_dim = value_dim
+        self.temporal_embedding = TemporalEmbedding(key_dim) if temporal_embedding else None
         self.query_encoder = QueryEncoder(backbone)
         self.memory_encoder = MemoryEncoder(value_backbone)
         for stem in self.memory_encoder.mask_stems:

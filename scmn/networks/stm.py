@@ -19,6 +19,7 @@ from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
 from scmn.networks.initialization import keep_variance
 from scmn.networks.memory_read import Similarity
+from scmn.networks.temporal_embedding import TemporalEmbedding
 
 LOGITS = 2
 """Outputs of the decoder for each object: background and object."""
@@ -47,6 +48,7 @@ class STM(MemoryNetwork):
         value_dim: PositiveInt = 512,
         hidden_dim: PositiveInt = 256,
         decoder_dim: PositiveInt | None = None,
+        temporal_embedding: bool = False,
     ) -> None:
         """
         Args:
@@ -56,11 +58,13 @@ class STM(MemoryNetwork):
             hidden_dim: width of the embedding, and of the decoder at stride 16.
             decoder_dim: width of the decoder at strides 8 and 4, where it does most of its
                 arithmetic (None: ``hidden_dim``, as published).
+            temporal_embedding: tell the memory read the order of the remembered frames.
         """
         super().__init__()
         decoder_dim = hidden_dim if decoder_dim is None else decoder_dim
         self.key_dim = key_dim
         self.value_dim = value_dim
+        self.temporal_embedding = TemporalEmbedding(key_dim) if temporal_embedding else None
         self.memory_encoder = MemoryEncoder(backbone)
         self.query_encoder = QueryEncoder(backbone)
         stride4, stride8, stride16 = self.query_encoder.channels

@@ -160,10 +160,10 @@ def test_settings_read_the_old_name_of_keep_annotated() -> None:
 def test_store_overwrites_in_place() -> None:
     store = MemoryStore(max_slots=3)
     for time in range(3):
-        assert store.append(frame(time)) == time
+        assert store.append(frame(time), time) == time
     address = store.frames().value.data_ptr()
     for time in range(3, 30):
-        store.overwrite(time % 3, frame(time))
+        store.overwrite(time % 3, frame(time), time)
     assert store.frames().value.data_ptr() == address
     assert sorted(store.frames().key[0, 0, 0, :, 0, 0].tolist()) == [27, 28, 29]
     assert len(store) == 3
@@ -172,9 +172,9 @@ def test_store_overwrites_in_place() -> None:
 def test_store_returns_views() -> None:
     store = MemoryStore()
     for time in range(3):
-        store.append(frame(time))
+        store.append(frame(time), time)
     view = store.frames()
-    store.overwrite(1, frame(50))
+    store.overwrite(1, frame(50), 50)
     assert view.value[0, 0, 0, 1, 0, 0] == 50
 
 

@@ -39,14 +39,14 @@ class LongTermStore(MemoryStore):
         self._usage = torch.empty(0)
         """(2, N or 1, positions): attention received and number of reads, of all in use."""
 
-    def append(self, frame: MemoryFrames) -> int:
-        slot = super().append(frame)
+    def append(self, frame: MemoryFrames, time: int) -> int:
+        slot = super().append(frame, time)
         unused = frame.key.new_zeros(2, frame.key.shape[1], self.slot_size, dtype=torch.float32)
         self._usage = torch.cat([self._usage, unused], dim=2) if len(self._usage) else unused
         return slot
 
-    def overwrite(self, slot: int, frame: MemoryFrames) -> None:
-        super().overwrite(slot, frame)
+    def overwrite(self, slot: int, frame: MemoryFrames, time: int) -> None:
+        super().overwrite(slot, frame, time)
         self._usage[..., self._used_by(slot)] = 0
 
     def observe(self, attention: Tensor) -> None:
@@ -106,6 +106,7 @@ class LongTermStore(MemoryStore):
         parts = [self._usage[..., : self.elements]]
         parts += [self._usage[..., self._used_by(slot)] for slot in kept]
         self._usage = torch.cat(parts, dim=2)
+        self._times = torch.stack([self._times[slot] for slot in kept])
         for target, slot in enumerate(kept):
             if target != slot:
                 for stored in self._tensors():

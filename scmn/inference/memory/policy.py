@@ -270,19 +270,16 @@ class MemoryBank:
         return time - max(slot.time for slot in group.slots if slot.lasting) >= every
 
     def _remember(self, group: _Group, slot: _Slot, frame: MemoryFrames) -> None:
-        restricted = group.store if isinstance(group.store, RestrictedStore) else None
-        if restricted is not None and slot.lasting:
-            restricted.update()
+        if isinstance(group.store, RestrictedStore) and slot.lasting:
+            group.store.update()
         position = self._slot_to_replace(group, slot)
         if position is None:
             group.store.max_slots = self._max_slots([*group.slots, slot])
-            position = group.store.append(frame)
+            position = group.store.append(frame, slot.time)
             group.slots.append(slot)
         else:
-            group.store.overwrite(position, frame)
+            group.store.overwrite(position, frame, slot.time)
             group.slots[position] = slot
-        if restricted is not None:
-            restricted.begin(position, slot.time)
         self._consolidate(group)
 
     def _consolidate(self, group: _Group) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scmn.inference.memory.storage import MemoryStore
+from scmn.networks.base import MemoryFrames
 
 NEWEST_SHARE = 0.8
 """Weight of the newest share of attention in a frame's average; the earlier ones have the rest."""
@@ -35,22 +36,20 @@ class RestrictedStore(MemoryStore):
         """(S,) of all slots: average share of the objects' attention, NaN before the first one."""
         self._updates = torch.empty(0)
         """(S,): the number of updates of the memory that the frame has survived."""
-        self._times = torch.empty(0, dtype=torch.int64)
-        """(S,): the frame's index in the video."""
 
     def times(self) -> list[int]:
         """Return the frames' indices in the video, for which the host waits."""
         return [int(time) for time in self._times.tolist()]
 
-    def begin(self, slot: int, time: int) -> None:
-        """Begin the statistics of a frame that was just stored in ``slot``."""
-        if slot == len(self._times):
-            self._relevance, self._updates, self._times = map(
-                self._with_new_slot, (self._relevance, self._updates, self._times)
-            )
-        self._relevance[slot] = math.nan
-        self._updates[slot] = 0
-        self._times[slot] = time
+    def append(self, frame: MemoryFrames, time: int) -> int:
+        slot = super().append(frame, time)
+        self._relevance, self._updates = map(self._with_new_slot, (self._relevance, self._updates))
+        self._begin(slot)
+        return slot
+
+    def overwrite(self, slot: int, frame: MemoryFrames, time: int) -> None:
+        super().overwrite(slot, frame, time)
+        self._begin(slot)
 
     def observe(self, attention: Tensor, foreground: Tensor) -> None:
         """Take a read's attention into account, weighted by what was then segmented.
@@ -85,22 +84,18 @@ class RestrictedStore(MemoryStore):
         return free
 
     def state(self) -> dict[str, Tensor]:
-        statistics = {
-            "relevance": self._relevance,
-            "updates": self._updates,
-            "times": self._times,
-        }
+        statistics = {"relevance": self._relevance, "updates": self._updates}
         return {**super().state(), **statistics}
 
     def restore(self, state: Mapping[str, Tensor], *, earlier: int) -> None:
         super().restore(state, earlier=earlier)
         self._relevance = state["relevance"].clone()
         self._updates = state["updates"].clone()
-        self._times = state["times"] - earlier
 
-    def _with_new_slot(self, statistic: Tensor) -> Tensor:
-        new = statistic.new_empty(1, device=self.frames().value.device)
-        return torch.cat([statistic, new]) if len(statistic) else new
+    def _begin(self, slot: int) -> None:
+        """Begin the statistics of a frame that was just stored in ``slot``."""
+        self._relevance[slot] = math.nan
+        self._updates[slot] = 0
 
     def _move(self, slot: int, target: Tensor) -> None:
         for stored in self._tensors():

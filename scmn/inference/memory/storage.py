@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from scmn.networks.base import MemoryFrames
@@ -17,10 +18,10 @@ hold all frames twice."""
 class MemoryStore:
     """Keys and values of the objects that remember the same frames.
 
-    Slots 0..len-1 are in use, in no particular order: a memory read does not depend on the order. A
-    slot is overwritten in place; capacity doubles when it runs out, up to ``max_slots``. Before the
-    first slot there may be *elements*, single positions that belong to no frame. They end where the
-    slots begin, so that both are read as one view.
+    Slots 0..len-1 are in use, in no particular order; each knows the time of its frame. A slot is
+    overwritten in place; capacity doubles when it runs out, up to ``max_slots``. Before the first
+    slot there may be *elements*, single positions that belong to no frame. They end where the slots
+    begin, so that both are read as one view.
     """
 
     def __init__(self, max_slots: int | None = None, *, max_elements: int = 0) -> None:
@@ -33,6 +34,8 @@ class MemoryStore:
         self._key: Tensor | None = None
         """(1, N or 1, Ck, positions); so are the values, (1, N, Cv, positions)."""
         self._value: Tensor | None = None
+        self._times = torch.empty(0, dtype=torch.int64)
+        """(S,) of all slots: the frame's index in the video, on the device of the frames."""
         self._map_size = (0, 0)
         self._used = 0
         self._first_slot = max_elements
@@ -56,23 +59,31 @@ class MemoryStore:
         """Height and width of a frame, in positions."""
         return self._map_size
 
-    def append(self, frame: MemoryFrames) -> int:
-        """Store one frame (T = 1) in a new slot and return its index."""
+    def append(self, frame: MemoryFrames, time: int) -> int:
+        """Store one frame (T = 1) of some time in a new slot and return its index."""
         self._reserve(frame, self._used + 1)
         self._used += 1
-        self._write(self._used - 1, frame)
+        self._times = self._with_new_slot(self._times)
+        self._write(self._used - 1, frame, time)
         return self._used - 1
 
-    def overwrite(self, slot: int, frame: MemoryFrames) -> None:
+    def overwrite(self, slot: int, frame: MemoryFrames, time: int) -> None:
         """Replace the frame in ``slot`` by another one (T = 1)."""
-        self._write(slot, frame)
+        self._write(slot, frame, time)
 
     def frames(self) -> MemoryFrames:
-        """Return all that is in use as views; beside elements, each position as its own frame."""
+        """Return all that is in use as views; beside elements, each position as its own frame.
+
+        Elements count as older than all frames but the first.
+        """
         used = self._used_positions
-        size = (1, 1) if self._elements else self._map_size
+        size, times = self._map_size, self._times
+        if self._elements:
+            size = (1, 1)
+            after_first = (times.min() + 1).expand(self._elements)
+            times = torch.cat([after_first, times.repeat_interleave(self.slot_size)])
         key, value = (stored[..., used].unflatten(3, (-1, *size)) for stored in self._tensors())
-        return MemoryFrames(key, value)
+        return MemoryFrames(key, value, times)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything in use, tensors by name; see :meth:`restore`."""
@@ -80,7 +91,7 @@ class MemoryStore:
             stored[..., self._slots].unflatten(3, (-1, *self._map_size))
             for stored in self._tensors()
         )
-        return {"key": key, "value": value}
+        return {"key": key, "value": value, "times": self._times}
 
     def restore(self, state: Mapping[str, Tensor], *, earlier: int) -> None:
         """Fill an empty store with what :meth:`state` returned.
@@ -90,8 +101,8 @@ class MemoryStore:
             earlier: how many frames the remembered ones move back in time.
         """
         frames = MemoryFrames(state["key"], state["value"])
-        for position in range(frames.key.shape[3]):
-            self.append(frames.at(position))
+        for slot, time in enumerate(state["times"].tolist()):
+            self.append(frames.at(slot), time - earlier)
 
     def keep_objects(self, positions: list[int]) -> None:
         """Drop all objects except those at ``positions``."""
@@ -103,9 +114,15 @@ class MemoryStore:
         self._value[..., used] = kept
         self._key = (key if shared else key[:, positions])[..., : used.stop].contiguous()
 
-    def _write(self, slot: int, frame: MemoryFrames) -> None:
+    def _write(self, slot: int, frame: MemoryFrames, time: int) -> None:
+        self._times[slot] = time
         for stored, new in zip(self._tensors(), (frame.key, frame.value), strict=True):
             stored[..., self._positions(slot)].copy_(new.flatten(3))
+
+    def _with_new_slot(self, numbers: Tensor) -> Tensor:
+        """Return (S,) numbers of the slots with one more, which is not set."""
+        new = numbers.new_empty(1, device=self._tensors()[0].device)
+        return torch.cat([numbers, new]) if len(numbers) else new
 
     def _prepend_elements(self, key: Tensor, value: Tensor) -> None:
         """Store (1, N or 1, Ck, E) keys and (1, N, Cv, E) values before the present elements."""
