@@ -28,18 +28,11 @@ PROTOTYPES = -1
 @functools.cache
 def ordered(name: str) -> MemoryNetwork:
     """Return a small network with large vectors."""
-    network = build_tiny(name, temporal_embedding=True)
+    network = build_small(name, temporal_embedding=True)
     generator = torch.Generator().manual_seed(1)
     for vectors in vectors_of(network):
         vectors.data = 2 * torch.randn(vectors.shape, generator=generator)
     return network
-
-
-def build_tiny(name: str, **switches: bool) -> MemoryNetwork:
-    backbones = {"backbone": "resnet10_half"}
-    if name == "stcn":
-        backbones["value_backbone"] = "resnet10_half"
-    return build_small(name, **backbones, **switches)
 
 
 def vectors_of(network: MemoryNetwork) -> list[torch.nn.Parameter]:
@@ -213,7 +206,7 @@ def test_training_reads_in_the_order_of_inference(name: str, limits: dict[str, A
     valid = torch.ones(1, 2, dtype=torch.bool)
     settings = UnrollMemorySettings(**limits)
     unrolled = unroll(network, frames[None], masks, valid, settings)
-    without = unroll(build_tiny(name), frames[None], masks, valid, settings)
+    without = unroll(build_small(name), frames[None], masks, valid, settings)
     assert (without[-1].logits - unrolled[-1].logits).abs().max() > 1e-3
     for prediction, segmentation in zip(predictions[1:], unrolled, strict=True):
         torch.testing.assert_close(
@@ -223,7 +216,7 @@ def test_training_reads_in_the_order_of_inference(name: str, limits: dict[str, A
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_starts_as_without_embeddings(name: str) -> None:
-    plain, fresh = build_tiny(name), build_tiny(name, temporal_embedding=True)
+    plain, fresh = build_small(name), build_small(name, temporal_embedding=True)
     added = {"temporal_embedding.query", "temporal_embedding.memory"}
     assert set(fresh.state_dict()) - set(plain.state_dict()) == added
     assert set(plain.state_dict()) < set(fresh.state_dict())
@@ -236,7 +229,7 @@ def test_a_network_starts_as_without_embeddings(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_reach_the_embeddings(name: str) -> None:
-    network = build_tiny(name, temporal_embedding=True)
+    network = build_small(name, temporal_embedding=True)
     frames = torch.rand(1, 6, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     masks = torch.zeros(1, 1, 48, 64)
     masks[..., 8:24, 8:30] = 1
