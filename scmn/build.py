@@ -21,6 +21,7 @@ def build_model(
     backbone: str | None = None,
     weights: str | Path | WeightsFile | None = None,
     pretrained_backbone: bool | str | Path = False,
+    new_parts: bool = False,
     **switches: Any,
 ) -> MemoryNetwork:
     """Build a network in evaluation mode, on the CPU.
@@ -34,6 +35,8 @@ def build_model(
             the settings that the file records, except those given by ``switches``.
         pretrained_backbone: initialise the trunks with ImageNet weights: True downloads them once,
             a path is a file of them.
+        new_parts: to train them, parts that the weights were trained without, such as
+            ``mask_quality``, start with initial weights; otherwise the weights do not fit.
         **switches: further arguments of the network, such as ``spatial_constraint=False``.
 
     Raises:
@@ -72,7 +75,7 @@ def build_model(
     network.description = ModelDescription(name, {**entry.setting_defaults, **settings})
     network.memory_defaults = entry.memory_defaults
     if file is not None:
-        load_weights(network, file)
+        load_weights(network, file, new_parts=new_parts)
     if pretrained_backbone is not False:
         load_pretrained_backbones(
             network, None if pretrained_backbone is True else Path(pretrained_backbone)

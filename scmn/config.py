@@ -43,7 +43,7 @@ class ModelSettings:
     """Further arguments of the network."""
 
     def __post_init__(self) -> None:
-        for name in ("name", "backbone", "weights", "pretrained_backbone"):
+        for name in ("name", "backbone", "weights", "pretrained_backbone", "new_parts"):
             if name in self.switches:
                 raise InputError(f"switches: '{name}' is no switch of a network")
 

@@ -153,18 +153,26 @@ class Processes:
             if message is not None:
                 raise (InputError if self.first else SharedInputError)(message) from own
 
-    def wrap(self, module: nn.Module, *, buffers_change: bool = True) -> nn.Module:
+    def wrap(
+        self, module: nn.Module, *, buffers_change: bool = True, trains_all: bool = True
+    ) -> nn.Module:
         """Average the gradients of ``module``'s forward pass over the processes.
 
         Args:
             module: the same in all processes.
             buffers_change: whether the first process's buffers, such as the statistics of batch
                 norms, replace those of the others before every pass.
+            trains_all: whether every parameter that requires a gradient gets one.
         """
         if self.control is None:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=buffers_change)
+        return DistributedDataParallel(
+            module,
+            device_ids=devices,
+            broadcast_buffers=buffers_change,
+            find_unused_parameters=not trains_all,
+        )
 
 
 @contextlib.contextmanager

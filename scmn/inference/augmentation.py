@@ -105,6 +105,7 @@ class AugmentedSegmenter(Segmenter):
         image = image_tensor(frame, self.device)[0]
         merged: Tensor | None = None
         first: Prediction | None = None
+        qualities: list[Tensor] = []
         for view in self._views:
             prediction = view.segmenter.step(
                 view.image(image), view.labels(label_map), objects=objects
@@ -115,9 +116,15 @@ class AugmentedSegmenter(Segmenter):
             if view.flipped:
                 probabilities = probabilities.flip(-1)
             merged = probabilities if merged is None else merged + probabilities
+            if prediction.quality is not None:
+                qualities.append(prediction.quality)
         assert merged is not None
         assert first is not None
-        return replace(first, network_probabilities=merged / len(self._views))
+        return replace(
+            first,
+            network_probabilities=merged / len(self._views),
+            quality=torch.stack(qualities).mean(dim=0) if qualities else None,
+        )
 
     @exclusive
     def skip(

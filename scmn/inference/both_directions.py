@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,7 @@ class HeldPrediction:
             prediction.object_ids,
             prediction.geometry,
             prediction.network_probabilities.to("cpu", torch.float16),
+            quality=None if prediction.quality is None else prediction.quality.cpu(),
             given=prediction.given,
         )
         numbers = prediction.confidence.tolist()
@@ -38,8 +39,11 @@ class HeldPrediction:
     def released(self, device: torch.device) -> Prediction:
         """Return the prediction on a device again, in single precision."""
         held = self.prediction
-        probabilities = held.network_probabilities.to(device).float()
-        return Prediction(held.object_ids, held.geometry, probabilities, given=held.given)
+        return replace(
+            held,
+            network_probabilities=held.network_probabilities.to(device).float(),
+            quality=None if held.quality is None else held.quality.to(device),
+        )
 
 
 def annotated_frames(labels: Mapping[int, LabelMap]) -> dict[int, list[int]]:
@@ -102,14 +106,20 @@ def merged(
             the result.
     """
     sources = [forward if chosen else backward for chosen in from_forward.values()]
-    masks = torch.stack(
-        [
-            source.network_probabilities[1 + source.object_ids.index(object_id)]
-            for object_id, source in zip(from_forward, sources, strict=True)
-        ]
-    )
+    chosen = [
+        (source, source.object_ids.index(object_id))
+        for object_id, source in zip(from_forward, sources, strict=True)
+    ]
+    masks = torch.stack([source.network_probabilities[1 + i] for source, i in chosen])
+    qualities = [source.quality[i] for source, i in chosen if source.quality is not None]
     if all(source is sources[0] for source in sources):  # aggregated already
         probabilities = torch.cat([sources[0].network_probabilities[:1], masks])
     else:
         probabilities = soft_aggregation(masks.unsqueeze(0))[0][0]
-    return Prediction(tuple(from_forward), forward.geometry, probabilities, given=forward.given)
+    return Prediction(
+        tuple(from_forward),
+        forward.geometry,
+        probabilities,
+        quality=torch.stack(qualities) if qualities else None,
+        given=forward.given,
+    )

@@ -36,6 +36,8 @@ class Prediction:
             without padding.
         network_spatial_prior: SCMN's spatial prior, (N, h, w) at stride 16 with padding; None if
             the network has none, or on a frame that was not segmented.
+        quality: (N,), the network's estimate of each mask's IoU with the truth, 1 for a given mask;
+            None if the network has none.
         given: the label map given on this frame and the ids of the objects that are given in it.
     """
 
@@ -43,6 +45,7 @@ class Prediction:
     geometry: FrameGeometry
     network_probabilities: Tensor
     network_spatial_prior: Tensor | None = None
+    quality: Tensor | None = None
     given: tuple[np.ndarray, tuple[int, ...]] | None = None
 
     def request_labels(self) -> None:
@@ -77,13 +80,16 @@ class Prediction:
 
     @property
     def confidence(self) -> Tensor:
-        """How clear each object's mask is, (N,) in [0, 1], on the device; 0 without a mask.
+        """How good each object's mask is, (N,) in [0, 1], on the device.
 
-        The mean of ``1 - p2 / p1`` over the mask's pixels, of the largest and the second largest
-        probability: what AFB-URR (Liang et al., NeurIPS 2020, 3.4) calls uncertain where they are
-        close.
+        The network's estimate of the IoU with the truth, if it has one (QDMN, Liu et al., ECCV
+        2022). That of an empty mask is high if the object is believed to be absent.
+
+        Otherwise how clear the mask is, 0 without a mask: the mean of ``1 - p2 / p1`` over its
+        pixels, of the largest and the second largest probability. AFB-URR (Liang et al., NeurIPS
+        2020, 3.4) sees uncertainty where they are close.
         """
-        return self._mask_confidence[0]
+        return self._mask_confidence[0] if self.quality is None else self.quality
 
     @property
     def present(self) -> Tensor:

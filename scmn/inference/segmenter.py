@@ -17,7 +17,6 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
-from scmn.inference.confidence import mask_confidence
 from scmn.inference.devices import (
     autocast,
     reduced_dtype,
@@ -206,18 +205,17 @@ class VideoSegmenter(Segmenter):
         if segmentation is not None and segmentation.attention:
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
+        prediction = self._prediction(probabilities, segmentation, geometry, given, label_map)
         masks = probabilities[:, 1:]
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
         try:
-            self._remember(image, masks, query, objects_per_batch, probabilities, given)
+            self._remember(image, masks, query, objects_per_batch, probabilities, prediction)
         except Exception:  # memory is exhausted
             self.bank.drop_objects_without_memory()
             raise
         video.frame_count += 1
-        if not needed:
-            return None
-        return self._prediction(probabilities, segmentation, geometry, given, label_map)
+        return prediction if needed else None
 
     @exclusive
     def remove_object(self, object_id: int) -> None:
@@ -327,14 +325,14 @@ class VideoSegmenter(Segmenter):
         query: QueryFeatures | None,
         objects_per_batch: int,
         probabilities: Tensor,
-        given: Collection[int] | None,
+        prediction: Prediction,
     ) -> None:
-        annotated, time = given is not None, self.frame_count
+        annotated, time = prediction.given is not None, self.frame_count
         trusted: list[bool] | None = None
-        assert self._video.geometry is not None
         if self.bank.judges(time, annotated=annotated):
-            confidence, _ = mask_confidence(self._video.geometry.crop(probabilities[0]))
-            trusted = self.bank.trust(confidence.tolist(), given or ())
+            confidence = prediction.confidence * prediction.present
+            given = () if prediction.given is None else prediction.given[1]
+            trusted = self.bank.trust(confidence.tolist(), given)
         if self.bank.wants(time, annotated=annotated, trusted=trusted):
             with autocast(self.device, self.precision):
                 frame = self.model.encode_memory(
@@ -346,6 +344,17 @@ class VideoSegmenter(Segmenter):
             frame = frame if weights is None else frame.weighted(weights)
             self.bank.remember(time, frame, annotated=annotated, trusted=trusted)
         self._video.previous_masks = masks if self.model.uses_previous_masks else None
+
+    def _quality(self, segmentation: Segmentation | None, given: Collection[int]) -> Tensor | None:
+        """Return the estimated IoU of all objects' masks, (N,): 1 for the given ones."""
+        if not self.model.estimates_quality:
+            return None
+        quality = torch.ones(len(self.object_ids), device=self.device)
+        if segmentation is not None and segmentation.quality is not None:
+            quality[: segmentation.quality.shape[1]] = segmentation.quality[0]
+        for object_id in given:
+            quality[self.object_ids.index(object_id)] = 1
+        return quality
 
     def _prediction(
         self,
@@ -362,6 +371,7 @@ class VideoSegmenter(Segmenter):
             geometry,
             cropped,
             None if prior is None else _for_all_objects(prior[0, :, 0], len(self.object_ids)),
+            self._quality(segmentation, given or ()),
             # A copy: the user may change the array before the prediction's labels are read.
             None if given is None or labels is None else (labels.copy(), tuple(given)),
         )

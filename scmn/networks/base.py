@@ -150,6 +150,8 @@ class Segmentation:
     """The objects' own maps before aggregation, for losses and plots."""
     attention: Sequence[Tensor] = ()
     """For each group of objects, what ``ReadSettings.attention`` asks for."""
+    quality: Tensor | None = None
+    """(B, N), the estimated IoU of each object's mask; None unless ``estimates_quality``."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class MemoryNetwork(nn.Module, ABC):
     value_dim: int
     uses_previous_masks: bool = False
     """Whether :meth:`segment` needs the previous frame's masks (SCMN)."""
+    estimates_quality: bool = False
+    """Whether :meth:`segment` estimates how good its masks are (SCMN with ``mask_quality``)."""
     description: ModelDescription | None = None
     """How ``build_model`` built this network; saved with its weights."""
     temporal_embedding: TemporalEmbedding | None
@@ -216,6 +220,18 @@ class MemoryNetwork(nn.Module, ABC):
         previous_masks: Tensor | None,
     ) -> ObjectMaps:
         """Decode the readouts of a batch of objects, (B, n, Cv, h, w), into their logits."""
+
+    def estimate_quality(
+        self, query: QueryFeatures, readouts: Sequence[Tensor], probabilities: Tensor
+    ) -> Tensor | None:
+        """Estimate the IoU of each object's mask, (B, N); None unless ``estimates_quality``.
+
+        Args:
+            query: features of the frame.
+            readouts: (B, n, Cv, h, w) of each group of objects.
+            probabilities: what was segmented, (B, N + 1, H, W).
+        """
+        return None
 
     def encode_memory(
         self,
@@ -305,10 +321,12 @@ class MemoryNetwork(nn.Module, ABC):
         groups = [memory] if isinstance(memory, MemoryFrames) else memory
         skips = self.decoder.skips(query.stride8, query.stride4)
         maps: list[ObjectMaps] = []
+        readouts: list[Tensor] = []
         attention: list[Tensor] = []
         first = 0
         for group in groups:
             readout, received = self.read(query, group, read)
+            readouts.append(readout)
             if received is not None:
                 attention.append(received)
             for chosen in _batches(readout.shape[1], objects_per_batch):
@@ -319,7 +337,8 @@ class MemoryNetwork(nn.Module, ABC):
             first += readout.shape[1]
         joined = ObjectMaps.join(maps)
         probabilities, logits = self.aggregate(joined.logits, valid_objects)
-        return Segmentation(probabilities, logits, joined, attention)
+        quality = self.estimate_quality(query, readouts, probabilities)
+        return Segmentation(probabilities, logits, joined, attention, quality)
 
     def aggregate(
         self, object_logits: Tensor, valid_objects: Tensor | None = None

@@ -25,9 +25,10 @@ described: with all of them at STM's setting and ResNet-50 trunks, SCMN is STM, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,6 +42,7 @@ from scmn.networks.encoders import (
     value_projection,
 )
 from scmn.networks.initialization import keep_variance
+from scmn.networks.mask_quality import MaskQuality
 from scmn.networks.memory_read import Similarity
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
@@ -76,6 +78,7 @@ class SCMN(MemoryNetwork):
         memory_key: Literal["object", "frame"] = "object",
         similarity: Similarity = "dot",
         temporal_embedding: bool = False,
+        mask_quality: bool = False,
     ) -> None:
         """
         Args:
@@ -102,6 +105,7 @@ class SCMN(MemoryNetwork):
                 give them; from random weights "frame" trains several times faster.
             similarity: similarity of keys, "dot" (STM) or "l2" (STCN).
             temporal_embedding: tell the memory read the order of the remembered frames.
+            mask_quality: estimate the IoU of each mask, as in QDMN. The masks stay as they are.
         """
         super().__init__()
         self.key_dim = key_dim
@@ -145,6 +149,11 @@ class SCMN(MemoryNetwork):
         if refinement:
             features = decoder_dim if refinement_input == "features" else None
             self.refinement = Refinement(refinement_dim, logits=LOGITS, features=features)
+        # Last, so that the initial weights of all other parts do not depend on it.
+        self.estimates_quality = mask_quality
+        self.mask_quality: MaskQuality | None = None
+        if mask_quality:
+            self.mask_quality = MaskQuality(stride4, query_value_dim or key_dim, value_dim)
 
     def encode_query(self, image: Tensor) -> QueryFeatures:
         features = self.query_encoder(image)
@@ -183,3 +192,12 @@ class SCMN(MemoryNetwork):
             coarse_logits=None if self.refinement is None else coarse.unflatten(0, shape),
             spatial_prior=None if prior is None else prior.unflatten(0, shape),
         )
+
+    def estimate_quality(
+        self, query: QueryFeatures, readouts: Sequence[Tensor], probabilities: Tensor
+    ) -> Tensor | None:
+        if self.mask_quality is None:
+            return None
+        readout = torch.cat(list(readouts), dim=1)
+        quality: Tensor = self.mask_quality(query.stride4, query.value, readout, probabilities)
+        return quality

@@ -5,7 +5,8 @@ labelled ``IGNORED`` never count; a frame without any other pixel has loss 0.
 
 Sources: cross-entropy on aggregated maps: STM (Oh et al., ICCV 2019, 3.5). Bootstrapped
 cross-entropy: STCN (Cheng et al., NeurIPS 2021, 4.2). Soft IoU and supervision of the maps before
-refinement: BASNet (Qin et al., CVPR 2019).
+refinement: BASNet (Qin et al., CVPR 2019). Squared error of the estimated IoU: QDMN (Liu et al.,
+ECCV 2022).
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ class VideoLoss:
                 (f"auxiliary_{name}", weight * values)
                 for name, values in self._terms(logits, labels, fraction)
             ]
+        weight = self.settings.mask_quality
+        if segmentation.quality is not None and weight > 0:
+            values = quality_error(segmentation.quality, segmentation.logits, labels, valid_objects)
+            terms.append(("mask_quality", weight * values))
         return terms
 
     def _terms(self, logits: Tensor, labels: Tensor, fraction: float) -> list[tuple[str, Tensor]]:
@@ -158,6 +163,36 @@ def soft_iou(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (values * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
+def quality_error(quality: Tensor, logits: Tensor, labels: Tensor, valid_objects: Tensor) -> Tensor:
+    """Return the squared error of the estimated IoU, (B,): mean over the objects.
+
+    Where an object is neither predicted nor in ``labels``, its IoU is 1 by convention (DAVIS).
+
+    Args:
+        quality: the estimate, (B, N).
+        logits: (B, N + 1, H, W).
+        labels: (B, H, W), long.
+        valid_objects: bool (B, N), the channels that hold an object.
+    """
+    intersection, union, _ = _overlap(logits, labels)
+    iou = torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
+    counted = valid_objects & (labels != IGNORED).flatten(1).any(dim=1, keepdim=True)
+    errors = (quality.float() - iou).square() * counted
+    return errors.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+
+@torch.no_grad()
+def _overlap(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return of each object the pixels of intersection and union, and if it is shown, (B, N)."""
+    # On the CPU argmax over few channels takes 15 times as long.
+    predicted = logits.max(dim=1).indices.unsqueeze(1)
+    numbers = torch.arange(1, logits.shape[1], device=labels.device)[:, None, None]
+    target = labels.unsqueeze(1) == numbers
+    ours = (predicted == numbers) & (labels != IGNORED).unsqueeze(1)
+    shown = target.any(dim=3).any(dim=2)
+    return (ours & target).sum(dim=(2, 3)), (ours | target).sum(dim=(2, 3)), shown
+
+
 @dataclass(frozen=True)
 class IoUSum:
     """Intersections over unions, summed, and their number: both add up over steps and processes."""
@@ -181,12 +216,7 @@ def training_iou(segmentations: Sequence[Segmentation], targets: Sequence[Tensor
     total = torch.zeros((), device=targets[0].device)
     objects = torch.zeros((), device=targets[0].device)
     for segmentation, labels in zip(segmentations, targets, strict=True):
-        # On the CPU argmax over few channels takes 15 times as long.
-        predicted = segmentation.logits.max(dim=1).indices.unsqueeze(1)
-        numbers = torch.arange(1, segmentation.logits.shape[1], device=labels.device)
-        target = labels.unsqueeze(1) == numbers[:, None, None]
-        ours = (predicted == numbers[:, None, None]) & (labels != IGNORED).unsqueeze(1)
-        union = (ours | target).sum(dim=(2, 3))
-        total += ((ours & target).sum(dim=(2, 3)) / union.clamp(min=1)).sum()
-        objects += target.any(dim=3).any(dim=2).sum()
+        intersection, union, shown = _overlap(segmentation.logits, labels)
+        total += (intersection / union.clamp(min=1)).sum()
+        objects += shown.sum()
     return IoUSum(total, objects)

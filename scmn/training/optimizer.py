@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from scmn.errors import InputError
 from scmn.networks.backbones import Trunk
+from scmn.networks.mask_quality import MaskQuality
 from scmn.training.settings import OptimizerSettings
 
 OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
@@ -63,15 +65,25 @@ def restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict({"state": state["state"], "param_groups": [group]})
 
 
-def clip_gradients(parameters: Iterable[Tensor], maximum: float | None) -> Tensor:
+def clip_gradients(network: nn.Module, maximum: float | None) -> Tensor:
     """Scale gradients down to the global norm ``maximum`` and return their norm before that.
 
+    The estimate of mask quality, whose gradients do not reach the other parts, is scaled by itself.
     With mixed precision, unscale the gradients first.
     """
-    with_gradient = [parameter for parameter in parameters if parameter.grad is not None]
+    estimates = [module for module in network.modules() if isinstance(module, MaskQuality)]
+    apart = {id(parameter) for module in estimates for parameter in module.parameters()}
+    trained = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    groups = [[p for p in trained if (id(p) in apart) == separate] for separate in (False, True)]
+    norms = [_clipped(group, maximum) for group in groups if group]
+    return norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
+
+
+def _clipped(parameters: Iterable[Tensor], maximum: float | None) -> Tensor:
+    parameters = list(parameters)
     if maximum is not None:
-        return nn.utils.clip_grad_norm_(with_gradient, maximum)
-    return nn.utils.get_total_norm([p.grad for p in with_gradient if p.grad is not None])
+        return nn.utils.clip_grad_norm_(parameters, maximum)
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def _parameters(network: nn.Module) -> list[nn.Parameter]:

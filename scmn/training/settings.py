@@ -55,9 +55,16 @@ class LossSettings:
     """1 - soft intersection over union."""
     auxiliary: NotNegative = 1.0
     """Weight of these terms on SCMN's maps before refinement."""
+    mask_quality: NotNegative = 1.0
+    """Squared error of the estimated IoU, of a network that estimates it."""
+
+    @property
+    def trains_masks(self) -> bool:
+        """Whether a term depends on the masks; otherwise the estimate alone is trained."""
+        return self.cross_entropy > 0 or self.soft_iou > 0
 
     def __post_init__(self) -> None:
-        if self.cross_entropy == self.soft_iou == 0:
+        if not self.trains_masks and self.mask_quality == 0:
             raise InputError("all weights are 0: set cross_entropy or soft_iou")
 
 

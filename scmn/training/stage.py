@@ -63,6 +63,11 @@ class Stage:
         """
         if settings.iterations < 1:
             raise InputError(f"training.stages.{name}.iterations must be at least 1")
+        if not (settings.loss.trains_masks or network.estimates_quality):
+            raise InputError(
+                f"training.stages.{name}.loss: mask_quality alone trains a network with "
+                "model.switches.mask_quality=true: set cross_entropy or soft_iou"
+            )
         self.name = name
         self.settings = settings
         self.training = training
@@ -90,6 +95,11 @@ class Stage:
         """Number of the next sample: a function of the iteration, whoever draws it."""
         return self.iteration * self.settings.batch_size
 
+    @property
+    def _trains_all(self) -> bool:
+        loss = self.settings.loss
+        return loss.trains_masks and (loss.mask_quality > 0 or not self.network.estimates_quality)
+
     def step(self) -> StepResult:
         """Take one optimizer step, without waiting for a GPU.
 
@@ -99,7 +109,9 @@ class Stage:
         """
         if self._batches is None:
             self._pass = self.processes.wrap(
-                self._pass, buffers_change=learns_statistics(self.network)
+                self._pass,
+                buffers_change=learns_statistics(self.network),
+                trains_all=self._trains_all,
             )
             self._batches = self._load_batches()
         rate = self.settings.optimizer.learning_rate * learning_rate_factor(
@@ -132,7 +144,7 @@ class Stage:
             sums = {n: sums[n] + value if sums else value for n, value in scalars.items()}
         self.scaler.unscale_(self.optimizer)
         maximum = self.settings.optimizer.clip_gradient_norm
-        norm = clip_gradients(self.network.parameters(), maximum)
+        norm = clip_gradients(self.network, maximum)
         self._losses.add_gradient(norm, self.iteration)
         if _reads_are_free(self.processes.device):
             self._losses.check()  # as above

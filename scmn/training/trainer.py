@@ -149,6 +149,7 @@ class Trainer:
             backbone=model.backbone,
             weights=weights if fresh else None,
             pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
+            new_parts=True,
             **model.switches,
         )
         memory = complete_settings(self.config.memory, network.memory_defaults)

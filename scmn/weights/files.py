@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -29,6 +30,10 @@ DEFAULT_WEIGHTS = "default"
 """What users give in place of a file for the weights that are bundled with the package."""
 DEFAULT_MODEL = "scmn_small"
 """The model that is used when the user names none."""
+NEW_PARTS = ("mask_quality",)
+"""Modules that training may add to a network whose weights were trained without them."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,13 @@ def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsF
     )
 
 
-def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
+def load_weights(network: MemoryNetwork, file: WeightsFile, *, new_parts: bool = False) -> None:
     """Load ``file`` into ``network``.
+
+    Args:
+        network: any network.
+        file: its weights.
+        new_parts: keep the initial weights of those of ``NEW_PARTS`` of which the file has none.
 
     Raises:
         InputError: tensors are missing, unknown, of another shape or type, or not finite; they are
@@ -95,6 +105,8 @@ def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
     """
     own = network.state_dict()
     missing = [n for n in own if n not in file.state and not n.endswith("num_batches_tracked")]
+    added = [part for part in NEW_PARTS if new_parts and _is_new(part, network, file)]
+    missing = [name for name in missing if name.split(".")[0] not in added]
     unknown = [name for name in file.state if name not in own]
     differing = [
         f"{name} {tuple(file.state[name].shape)} instead of {tuple(own[name].shape)}"
@@ -112,6 +124,17 @@ def load_weights(network: MemoryNetwork, file: WeightsFile) -> None:
         )
     check_finite(file.state, str(file.path))
     network.load_state_dict({**own, **file.state})
+    if added:
+        logger.info("new in the network, not in %s: %s", file.path, ", ".join(added))
+
+
+def _is_new(part: str, network: MemoryNetwork, file: WeightsFile) -> bool:
+    prefix = f"{part}."
+    in_network, in_file = (
+        any(name.startswith(prefix) for name in names)
+        for names in (network.state_dict(), file.state)
+    )
+    return in_network and not in_file
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:

@@ -138,7 +138,7 @@ def test_restore_optimizer_joins_the_groups_of_earlier_versions() -> None:
 
 @pytest.mark.parametrize(("maximum", "after"), [(None, 5.0), (10.0, 5.0), (1.0, 1.0)])
 def test_clip_gradients_returns_and_limits_the_norm(maximum: float | None, after: float) -> None:
-    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    parameters = nn.ParameterList(torch.zeros(1) for _ in range(3))
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0]), torch.tensor([4.0])
     assert clip_gradients(parameters, maximum).item() == pytest.approx(5.0)
     norm = sum(p.grad.item() ** 2 for p in parameters if p.grad is not None) ** 0.5

@@ -92,27 +92,31 @@ def combinations() -> Iterator[dict[str, Any]]:
 
 
 def one_changed() -> list[dict[str, Any]]:
-    """The default and each other choice alone."""
-    return [{}, *(c for choices in (PARTS | CHOICES).values() for c in choices if c)]
+    """The default and each other choice alone, and mask quality, which none of them concerns."""
+    others = (choice for choices in (PARTS | CHOICES).values() for choice in choices if choice)
+    return [{}, *others, {"mask_quality": True}]
 
 
 class Passes(nn.ModuleList):
     """Trained together: processes would wait for each other longer than they compute."""
 
-    def __init__(self, *networks: MemoryNetwork) -> None:
-        memory = UnrollMemorySettings()
+    def __init__(self, *networks: MemoryNetwork, cross_entropy: float = 1.0) -> None:
+        memory, loss = UnrollMemorySettings(), LossSettings(cross_entropy=cross_entropy)
         super().__init__(
-            TrainingPass(n.train(), VideoLoss(LossSettings(), n.aggregate), memory)
-            for n in networks
+            TrainingPass(n.train(), VideoLoss(loss, n.aggregate), memory) for n in networks
         )
 
     def forward(self, batch: ClipBatch, step: int) -> Any:
         return sum(training_pass(batch, step).loss.total for training_pass in self)
 
 
-def train(processes: Processes, *networks: MemoryNetwork) -> list[float]:
+def train(
+    processes: Processes, *networks: MemoryNetwork, cross_entropy: float = 1.0
+) -> list[float]:
     """Train in several processes and return a number that tells the weights of each network."""
-    passes = processes.wrap(Passes(*networks))
+    passes = processes.wrap(
+        Passes(*networks, cross_entropy=cross_entropy), trains_all=cross_entropy > 0
+    )
     optimizer = torch.optim.SGD(passes.parameters(), lr=0.1)
     for step in range(STEPS):
         optimizer.zero_grad()
@@ -142,6 +146,7 @@ with join_processes("cpu") as processes:
     torch.manual_seed(processes.rank)
     networks = [shared.build(**switches) for switches in shared.one_changed()]
     trained = shared.train(processes, *networks)
+    trained += shared.train(processes, shared.build(mask_quality=True), cross_entropy=0)
     try:
         shared.train(processes, shared.with_an_unused_projection())
         error = ""
@@ -170,6 +175,6 @@ def test_every_combination_of_switches_trains_all_parameters(
 
 def test_two_processes_train_every_switch() -> None:
     first, second = (json.loads(printed) for printed in run_processes(PROGRAM))
-    assert len(first["trained"]) == 1 + 2 + 2 + 6
+    assert len(first["trained"]) == 1 + 2 + 2 + 6 + 2
     assert first["trained"] == second["trained"]
     assert "Expected to have finished reduction" in first["error"]

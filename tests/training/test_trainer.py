@@ -67,3 +67,20 @@ def test_train_starts_a_stage_from_the_weights_of_another_run(davis: Path, tmp_p
     assert outcome.iteration == 4
     with pytest.raises(InputError, match="is of stage 'pretrain', not 'main'"):
         train(settings, tmp_path / "third", stage="main", resume=start)
+
+
+def test_train_adds_the_estimate_of_mask_quality_to_given_weights(
+    davis: Path, tmp_path: Path
+) -> None:
+    settings = config(tmp_path, davis, "training.norm=frozen")
+    first = train(settings, tmp_path / "first", stage="pretrain")
+    alone = ["training.norm=frozen", "training.stages.main.loss.cross_entropy=0"]
+    with pytest.raises(InputError, match=r"main\.loss: mask_quality alone trains .*=true"):
+        train(
+            config(tmp_path, davis, *alone), tmp_path / "no", stage="main", weights=first.checkpoint
+        )
+    settings = config(tmp_path, davis, "model.switches.mask_quality=true", *alone)
+    train(settings, tmp_path / "second", stage="main", weights=first.checkpoint)
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"mask_quality"}
+    assert equal({name: after[name] for name in before}, before)

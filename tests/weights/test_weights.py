@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from scmn import InputError, build_model, save_weights
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.registry import FORMER_SETTINGS, MODELS
 from scmn.weights.files import load_weights, read_weights
-from tests.conftest import SMALL, build_small
+from tests.conftest import SMALL, build_small, small_settings
 
 
 def perturbed(name: str) -> MemoryNetwork:
@@ -115,6 +117,41 @@ def test_build_model_switches_override_the_file(tmp_path: Path) -> None:
     save_weights(build_small("scmn", spatial_constraint=False), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"lacks spatial_constraint\.convolution"):
         build_model("scmn", weights=tmp_path / "w.safetensors", spatial_constraint=True)
+
+
+def test_new_parts_start_with_their_initial_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(perturbed("scmn"), path)
+    with pytest.raises(InputError, match=r"lacks mask_quality\.\S+, mask_quality"):
+        build_model("scmn", weights=path, mask_quality=True)
+    caplog.set_level(logging.INFO)
+    torch.manual_seed(0)
+    model = build_model("scmn", weights=path, mask_quality=True, new_parts=True)
+    assert caplog.messages == [f"new in the network, not in {path}: mask_quality"]
+    own, initial = model.state_dict(), build_small("scmn", mask_quality=True).state_dict()
+    given = load_file(path)
+    assert all(torch.equal(own[name], given.get(name, initial[name])) for name in own)
+    save_weights(model, path)
+    caplog.clear()
+    assert equal(build_model("scmn", weights=path, new_parts=True), model)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("lost", ["head.projection.bias", "mask_quality.linear2.bias"])
+def test_new_parts_are_whole_modules(lost: str, tmp_path: Path) -> None:
+    switches = {"mask_quality": True}
+    state = build_small("scmn", **switches).state_dict()
+    del state[lost]
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=f"it lacks {re.escape(lost)}$"):
+        build_model(
+            "scmn",
+            weights=tmp_path / "w.pt",
+            new_parts=True,
+            **{**small_settings("scmn"), **switches},
+        )
 
 
 def test_read_weights_of_a_published_file(published_file: tuple[str, Path]) -> None:
