@@ -30,7 +30,7 @@ DEFAULT_WEIGHTS = "default"
 """What users give in place of a file for the weights that are bundled with the package."""
 DEFAULT_MODEL = "scmn_small"
 """The model that is used when the user names none."""
-NEW_PARTS = ("mask_quality",)
+NEW_PARTS = ("mask_quality", "temporal_embedding")
 """Modules that training may add to a network whose weights were trained without them."""
 
 logger = logging.getLogger(__name__)

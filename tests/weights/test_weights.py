@@ -119,23 +119,30 @@ def test_build_model_switches_override_the_file(tmp_path: Path) -> None:
         build_model("scmn", weights=tmp_path / "w.safetensors", spatial_constraint=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("scmn", "mask_quality"),
+        *((name, "temporal_embedding") for name in ("scmn", "stm", "stcn")),
+    ],
+)
 def test_new_parts_start_with_their_initial_weights(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, part: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "w.safetensors"
-    save_weights(perturbed("scmn"), path)
-    with pytest.raises(InputError, match=r"lacks mask_quality\.\S+, mask_quality"):
-        build_model("scmn", weights=path, mask_quality=True)
+    save_weights(perturbed(name), path)
+    with pytest.raises(InputError, match=rf"lacks {part}\.\S+, {part}"):
+        build_model(name, weights=path, **{part: True})
     caplog.set_level(logging.INFO)
     torch.manual_seed(0)
-    model = build_model("scmn", weights=path, mask_quality=True, new_parts=True)
-    assert caplog.messages == [f"new in the network, not in {path}: mask_quality"]
-    own, initial = model.state_dict(), build_small("scmn", mask_quality=True).state_dict()
+    model = build_model(name, weights=path, new_parts=True, **{part: True})
+    assert caplog.messages == [f"new in the network, not in {path}: {part}"]
+    own, initial = model.state_dict(), build_small(name, **{part: True}).state_dict()
     given = load_file(path)
-    assert all(torch.equal(own[name], given.get(name, initial[name])) for name in own)
+    assert all(torch.equal(own[n], given.get(n, initial[n])) for n in own)
     save_weights(model, path)
     caplog.clear()
-    assert equal(build_model("scmn", weights=path, new_parts=True), model)
+    assert equal(build_model(name, weights=path, new_parts=True), model)
     assert not caplog.messages
 
 
