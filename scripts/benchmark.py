@@ -42,6 +42,30 @@ RECORDED = "--engine, --many-objects, --long, --io, --training: "
 
 
 def main() -> None:
+    parser = _parser()
+    given = parser.parse_args()
+    sections: dict[str, Callable[[], None]] = {
+        "engine": lambda: _publish(given, {"cases": _engines(given)}),
+        "many_objects": lambda: _publish(given, {"rows": _many_objects(given)}),
+        "long": lambda: _publish(given, {"rows": _long_videos(given)}),
+        "io": lambda: _publish(given, {"rows": _files(given)}),
+        "metrics": lambda: metrics.run(sequences=given.sequences, frames=given.frames),
+        "data": lambda: data.run(
+            config_path=given.config, overrides=given.overrides, batches=given.batches
+        ),
+        "training": lambda: _publish(given, {"rows": _training_steps(given)}),
+    }
+    chosen = [section for name, section in sections.items() if getattr(given, name)]
+    if not chosen:
+        names = (f"--{name.replace('_', '-')}" for name in sections)
+        parser.error(f"choose what to measure: {', '.join(names)}")
+    if given.record and len(chosen) > 1:
+        parser.error("--record takes one measurement at a time")
+    for section in chosen:
+        section()
+
+
+def _parser() -> ArgumentParser:
     parser = ArgumentParser.of_program(__doc__ or "")
     add = parser.add_argument
     add("--engine", action="store_true", help="inference against the published implementation")
@@ -95,26 +119,7 @@ def main() -> None:
         metavar="key=value",
         help="--data, --training: override the configuration",
     )
-    given = parser.parse_args()
-    sections: dict[str, Callable[[], None]] = {
-        "engine": lambda: _publish(given, {"cases": _engines(given)}),
-        "many_objects": lambda: _publish(given, {"rows": _many_objects(given)}),
-        "long": lambda: _publish(given, {"rows": _long_videos(given)}),
-        "io": lambda: _publish(given, {"rows": _files(given)}),
-        "metrics": lambda: metrics.run(sequences=given.sequences, frames=given.frames),
-        "data": lambda: data.run(
-            config_path=given.config, overrides=given.overrides, batches=given.batches
-        ),
-        "training": lambda: _publish(given, {"rows": _training_steps(given)}),
-    }
-    chosen = [section for name, section in sections.items() if getattr(given, name)]
-    if not chosen:
-        names = (f"--{name.replace('_', '-')}" for name in sections)
-        parser.error(f"choose what to measure: {', '.join(names)}")
-    if given.record and len(chosen) > 1:
-        parser.error("--record takes one measurement at a time")
-    for section in chosen:
-        section()
+    return parser
 
 
 def _engines(given: argparse.Namespace) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ objects that remember the same frames; their own probabilities (1, N, H, W) are 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,7 @@ def export_onnx(
             raise InputError(
                 f"memory.{setting.name} cannot be exported: OnnxSegmenter does not have it"
             )
-    files = [
-        _export(module, inputs, outputs, folder / f"{name}.onnx")
-        for name, module, inputs, outputs in _graphs(network.eval(), policy)
-    ]
+    files = [graph.write(folder) for graph in _graphs(network.eval(), policy)]
     settings = folder / "settings.json"
     with atomic_path(settings) as temporary:
         content = json.dumps(_settings(network, policy), indent=1)
@@ -140,14 +137,39 @@ class _Segment(nn.Module):
         return own_probabilities(self.network.decode(query, skips, readout, previous).logits)
 
 
-_Inputs = dict[str, tuple[Tensor, dict[int, Any]]]
-"""Name -> an example and its dynamic dimensions."""
+@dataclass(frozen=True)
+class _Graph:
+    """One of the files."""
+
+    name: str
+    module: nn.Module
+    inputs: Mapping[str, tuple[Tensor, dict[int, Any]]]
+    """Name -> an example and its dynamic dimensions."""
+    outputs: Sequence[str]
+
+    def write(self, folder: Path) -> Path:
+        program = torch.export.export(
+            self.module.eval(),
+            tuple(example for example, _ in self.inputs.values()),
+            dynamic_shapes={name: dynamic for name, (_, dynamic) in self.inputs.items()},
+        )
+        # ONNX Runtime optimises what it loads; the exporter's own optimiser fails on these graphs.
+        converted = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=list(self.inputs),
+            output_names=list(self.outputs),
+            optimize=False,
+            verbose=False,
+        )
+        assert converted is not None
+        path = folder / f"{self.name}.onnx"
+        with atomic_path(path) as temporary:
+            converted.save(temporary)
+        return path
 
 
-def _graphs(
-    network: MemoryNetwork, policy: MemorySettings
-) -> list[tuple[str, nn.Module, _Inputs, list[str]]]:
-    """Return name, module, inputs and names of the outputs of each graph."""
+def _graphs(network: MemoryNetwork, policy: MemorySettings) -> list[_Graph]:
     h, w = (Dim(name, min=1, max=4096) for name in ("rows", "columns"))
     n, t = Dim("objects", min=1, max=254), Dim("frames", min=1, max=1 << 20)
     height, width = STRIDE * _EXAMPLE["height"], STRIDE * _EXAMPLE["width"]
@@ -167,17 +189,16 @@ def _graphs(
     of_objects = {1: n, **remembered}
     kernel = None if policy.kernel is None else policy.kernel.sigma
     read = ReadSettings(policy.top_k, kernel)
-    given_image = (image, size(1))
-    given_masks = (masks, {1: n, **size(1)})
+    given_image, given_masks = (image, size(1)), (masks, {1: n, **size(1)})
     query_key = (key, size(16))
     return [
-        (
+        _Graph(
             "encode_query",
             encode_query,
             {"image": given_image},
             ["query_key", "query_value", "stride16", "stride8", "stride4"],
         ),
-        (
+        _Graph(
             "encode_memory",
             encode_memory,
             {
@@ -188,7 +209,7 @@ def _graphs(
             },
             ["memory_key", "memory_value"],
         ),
-        (
+        _Graph(
             "segment",
             _Segment(network, read),
             {
@@ -203,27 +224,6 @@ def _graphs(
             ["object_probabilities"],
         ),
     ]
-
-
-def _export(module: nn.Module, inputs: _Inputs, outputs: list[str], path: Path) -> Path:
-    program = torch.export.export(
-        module.eval(),
-        tuple(example for example, _ in inputs.values()),
-        dynamic_shapes={name: dynamic for name, (_, dynamic) in inputs.items()},
-    )
-    # ONNX Runtime optimises what it loads; the exporter's own optimiser fails on these graphs.
-    converted = torch.onnx.export(
-        program,
-        dynamo=True,
-        input_names=list(inputs),
-        output_names=outputs,
-        optimize=False,
-        verbose=False,
-    )
-    assert converted is not None
-    with atomic_path(path) as temporary:
-        converted.save(temporary)
-    return path
 
 
 def _settings(network: MemoryNetwork, policy: MemorySettings) -> dict[str, Any]:
