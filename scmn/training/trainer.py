@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 
-import torch
-
 from scmn.build import build_model
 from scmn.config import Config, check_config, config_to_yaml
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
-from scmn.inference.acceleration.network import compile_parts
 from scmn.inference.devices import explain_exhausted_memory, resolve_precision
 from scmn.inference.memory.settings import complete_settings
 from scmn.networks.base import MemoryNetwork
 from scmn.output_lock import output_lock
 from scmn.processes import Processes, join_processes
-from scmn.training.activation_checkpointing import recompute_encoders
 from scmn.training.averaging import WeightAverage
 from scmn.training.checkpoint import (
     Checkpoint,
@@ -29,13 +25,11 @@ from scmn.training.checkpoint import (
     seed_everything,
 )
 from scmn.training.checkpoint_folder import CheckpointFolder
-from scmn.training.cpu_kernels import use_cpu_kernels
 from scmn.training.interruption import Interruption
-from scmn.training.normalization import set_normalization, synchronize_norms
 from scmn.training.optimizer import restore_optimizer
 from scmn.training.pictures import clip_strip
+from scmn.training.preparation import prepare_network
 from scmn.training.progress import Progress, Throughput
-from scmn.training.settings import TrainingSettings
 from scmn.training.stage import Stage, StepResult
 from scmn.training.validation import Validation
 from scmn.weights.files import check_finite
@@ -92,25 +86,6 @@ def train(
             trainer.progress.close()
 
 
-def prepare_network(
-    network: MemoryNetwork, settings: TrainingSettings, device: torch.device, *, processes: int = 1
-) -> MemoryNetwork:
-    """Prepare a network for training: norms, device, memory format, checkpointing, compilation."""
-    set_normalization(network, settings.norm, train_affine=settings.train_affine)
-    if settings.norm == "batch" and processes > 1:
-        network = synchronize_norms(network, device)
-    if device.type == "cpu":
-        use_cpu_kernels(network)
-    network = network.to(device).train()
-    if settings.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    if settings.activation_checkpointing:
-        recompute_encoders(network)
-    if settings.compile:
-        compile_parts(network)
-    return network
-
-
 class Trainer:
     """The state of a run in one process."""
 
@@ -142,27 +117,13 @@ class Trainer:
         self.processes.on_first(self.folder.prepare)
         checkpoint = self.processes.on_first(lambda: self._load(resume))
         seed_everything(self.settings.seed)
-        model = self.config.model
-        fresh = checkpoint is None
-        network = build_model(
-            model.name,
-            backbone=model.backbone,
-            weights=weights if fresh else None,
-            pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
-            new_parts=True,
-            **model.switches,
-        )
+        network = self._build_network(weights, fresh=checkpoint is None)
         memory = complete_settings(self.config.memory, network.memory_defaults)
         self.validation = Validation.open(self.settings.validation, memory, self.settings.precision)
         changed: list[str] = []
         if checkpoint is not None:
             changed = checkpoint.changed_settings(self.config)
-            if checkpoint.stage not in names:
-                raise InputError(
-                    f"{checkpoint.path} is of stage '{checkpoint.stage}', not '{names[0]}'; choose "
-                    "another --output, and start it with --weights of that checkpoint"
-                )
-            names = names[names.index(checkpoint.stage) :]
+            names = _left_stages(names, checkpoint)
             checkpoint.restore_network(network)
             self.iteration, self.best = checkpoint.iteration, checkpoint.best
             self._validation_due = checkpoint.validation_due
@@ -190,6 +151,17 @@ class Trainer:
             for change in changed:
                 self.progress.say(f"changed {change}")
                 self.progress.text("configuration/change", change, self.iteration)
+
+    def _build_network(self, weights: Path | None, *, fresh: bool) -> MemoryNetwork:
+        model = self.config.model
+        return build_model(
+            model.name,
+            backbone=model.backbone,
+            weights=weights if fresh else None,
+            pretrained_backbone=model.pretrained_backbone if fresh and weights is None else False,
+            new_parts=True,
+            **model.switches,
+        )
 
     def run(self) -> Outcome:
         """Run the stages that are left."""
@@ -363,3 +335,13 @@ class Trainer:
         with atomic_path(self._config_path) as temporary:
             changed = "".join(f"# changed {change}\n" for change in self.history)
             temporary.write_text(changed + config_to_yaml(self.config), encoding="utf-8")
+
+
+def _left_stages(names: list[str], checkpoint: Checkpoint) -> list[str]:
+    """Return the stages from a checkpoint's on; InputError if it is of none of them."""
+    if checkpoint.stage not in names:
+        raise InputError(
+            f"{checkpoint.path} is of stage '{checkpoint.stage}', not '{names[0]}'; choose "
+            "another --output, and start it with --weights of that checkpoint"
+        )
+    return names[names.index(checkpoint.stage) :]

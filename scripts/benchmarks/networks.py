@@ -8,7 +8,7 @@ from torch import nn
 from scmn import build_model
 from scmn.config import Config
 from scmn.networks.base import MemoryNetwork
-from scmn.training.trainer import prepare_network
+from scmn.training.preparation import prepare_network
 
 SMALL = "scmn_small"
 GAINS = {"decoder.predict": 3.0, "_stem": 1e5, ".key": 1.0, "key_projection": 1.0}

@@ -15,6 +15,7 @@ from scmn.data.synthetic import SyntheticSettings
 from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes
 from scmn.training.losses import VideoLoss
+from scmn.training.preparation import prepare_network
 from scmn.training.settings import (
     BootstrapSettings,
     LossSettings,
@@ -23,7 +24,6 @@ from scmn.training.settings import (
     TrainingSettings,
 )
 from scmn.training.stage import Stage
-from scmn.training.trainer import prepare_network
 from scmn.training.unroll import TrainingPass
 from tests.conftest import build_small
 from tests.cuda.fake_cuda import CUDA, FakeCuda

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from scmn.networks.base import MemoryNetwork
+from scmn.training.preparation import prepare_network
 from scmn.training.settings import TrainingSettings
-from scmn.training.trainer import prepare_network
 from scmn.training.unroll import unroll
 from tests.conftest import build_small
 
