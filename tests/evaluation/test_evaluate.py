@@ -6,31 +6,19 @@ import dataclasses
 import json
 import logging
 import shutil
-import time
-from collections import Counter
-from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from scmn import InputError, VideoSegmenter, build_model
+from scmn import InputError, VideoSegmenter
 from scmn.data.datasets import open_dataset
-from scmn.data.images import read_image
 from scmn.data.masks import read_label_map, write_label_map
-from scmn.data.video import VideoFile
-from scmn.data.video_writer import VideoWriter
-from scmn.evaluation import sequence_run
-from scmn.evaluation.evaluate import load_settings, rescore
+from scmn.evaluation.evaluate import rescore
 from scmn.evaluation.evaluator import Evaluator
 from scmn.evaluation.summary import result_table
-from scmn.evaluation.tasks import dataset_task, video_task
-from scmn.evaluation.warm_up import WARM_UP_FRAMES
-from scmn.inference.prediction import Prediction
+from scmn.evaluation.tasks import dataset_task
 from scmn.output_lock import LOCK
 from tests.conftest import build_small
 from tests.evaluation.runs import FRAMES, SIZE, masks_of, run, run_task, same
@@ -64,63 +52,6 @@ def test_evaluate_writes_masks_overlays_scores_and_report(
     assert "per process" not in table["frames/s"]
     assert "peak memory" in table
     assert table["sequence"].split()[2] == "J&F"
-
-
-def test_speed_leaves_warm_up_out(
-    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow_at_first(self: VideoSegmenter, *given: Any, **settings: Any) -> Prediction:
-        nonlocal clock
-        prediction = step(self, *given, **settings)
-        objects = len(prediction.object_ids)
-        seen[objects] += 1
-        clock += 100 if seen[objects] <= WARM_UP_FRAMES else 0.5
-        return prediction
-
-    clock = 0.0
-    seen = Counter[int]()
-    step = VideoSegmenter.step
-    monkeypatch.setattr(VideoSegmenter, "step", slow_at_first)
-    monkeypatch.setattr(sequence_run, "time", SimpleNamespace(perf_counter=lambda: clock))
-    result = run(davis, weights, tmp_path)
-    timed = sum(count - WARM_UP_FRAMES for count in seen.values())
-    assert sum(record.timed_frames for record in result.records) == timed > 0
-    assert result.speed.frames_per_second == result.speed.end_to_end_frames_per_second == 2
-    facts = result.speed.facts()
-    assert facts["frames"] == f"{2 * FRAMES}, of which {2 * FRAMES} segmented, {timed} timed"
-    assert "without compilation and warm-up: the first 3 frames of each" in facts["frames/s"]
-
-
-def test_speed_of_too_few_frames_is_not_measured(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
-    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
-    frames = tmp_path / "frames"
-    frames.mkdir()
-    for path in sorted((davis / "JPEGImages/480p" / name).iterdir())[:WARM_UP_FRAMES]:
-        shutil.copy(path, frames)
-    mask = davis / "Annotations/480p" / name / "00000.png"
-    result = run_task(video_task(frames, [mask]), weights, tmp_path / "out")
-    assert result.speed.frames_per_second is None
-    assert result.speed.facts()["frames/s"].startswith("not measured")
-
-
-def test_evaluate_does_not_time_overlays(
-    davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        nonlocal calls
-        calls += 1
-        time.sleep(0.3)
-        return image
-
-    calls = 0
-    monkeypatch.setattr("scmn.evaluation.sequence_run.overlay", slow)
-    name = sorted(path.name for path in (davis / "JPEGImages/480p").iterdir())[0]
-    begun = time.perf_counter()
-    (record,) = run(davis, weights, tmp_path, sequences=[name]).records
-    assert calls == 4
-    assert record.network_seconds < record.total_seconds < time.perf_counter() - begun - 0.3 * calls
 
 
 @pytest.mark.parametrize("length", [1, 2])
@@ -278,77 +209,6 @@ def test_frames_that_are_neither_written_nor_remembered_are_not_segmented(
     assert same(masks["listed"], {path: masks["all"][path] for path in masks["listed"]})
 
 
-def test_overlay_of_a_video_file_shows_frames_when_the_original_does(
-    weights: Path, tmp_path: Path
-) -> None:
-    times = [Fraction(tenths, 10) for tenths in (0, 1, 2, 25, 46)]
-    labels = np.zeros(SIZE, np.uint8)
-    labels[10:40, 20:60] = 1
-    write_label_map(tmp_path / "mask.png", labels)
-    with VideoWriter(tmp_path / "clip.mp4", frame_rate=24, duration=Fraction(5)) as writer:
-        for time_shown in times:
-            writer.write(np.repeat(labels[..., None] * 200, 3, axis=2), time_shown)
-    task = video_task(tmp_path / "clip.mp4", [tmp_path / "mask.png"])
-    run_task(task, weights, tmp_path / "out", exports=["overlay"])
-    shown = VideoFile(tmp_path / "out/overlays/clip.mp4", tmp_path / "mask.png")
-    assert [float(frame.time or 0) for frame in shown.frames()] == pytest.approx(times, abs=1e-3)
-    assert shown.duration == pytest.approx(Fraction(5), abs=1e-3)
-
-
-def test_video_task_reads_a_folder_of_frames(davis: Path, weights: Path, tmp_path: Path) -> None:
-    frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
-    mask = davis / "Annotations/480p" / frames.name / "00000.png"
-    result = run_task(video_task(frames, [mask]), weights, tmp_path)
-    assert result.scores is None
-    assert len(masks_of(tmp_path)) == FRAMES
-    assert (tmp_path / "report.html").is_file()
-
-
-def test_masks_in_the_middle_are_carried_both_ways(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
-    frames = sorted((davis / "JPEGImages/480p").iterdir())[0]
-    given = {}
-    for index in (1, FRAMES - 2):
-        mask = davis / "Annotations/480p" / frames.name / f"{index:05d}.png"
-        shutil.copy(mask, tmp_path)
-        given[index] = read_label_map(mask)
-    task = video_task(frames, [tmp_path])
-    output = tmp_path / "out"
-    result = run_task(task, weights, output, "evaluation.direction=both", exports=["overlay"])
-    assert result.records[0].segmented_frames == result.records[0].frames == FRAMES
-    images = [read_image(path) for path in sorted(frames.iterdir())]
-    network = build_model("scmn", weights=weights)
-    predictions = VideoSegmenter(network, size=480).run(images, given, direction="both")
-    for expected, obtained in zip(predictions, masks_of(output).values(), strict=True):
-        assert np.array_equal(obtained, expected.labels)
-    assert (output / "overlays" / f"{frames.name}.mp4").is_file()
-    with pytest.raises(InputError, match="direction: both -> forward"):
-        run_task(task, weights, output)
-    with pytest.raises(InputError, match="direction must be 'forward' or 'both', not 'back'"):
-        run_task(task, weights, output, "evaluation.direction=back")
-
-
-def test_errors_in_both_directions_name_the_sequence(
-    davis: Path, weights: Path, tmp_path: Path
-) -> None:
-    frames = shutil.copytree(sorted((davis / "JPEGImages/480p").iterdir())[0], tmp_path / "clip")
-    Image.new("RGB", (40, 30)).save(frames / "00001.jpg")
-    mask = davis / "Annotations/480p" / sorted((davis / "JPEGImages/480p").iterdir())[0].name
-    shutil.copy(mask / "00002.png", tmp_path / "00002.png")
-    task = video_task(frames, [tmp_path / "00002.png"])
-    with pytest.raises(
-        InputError, match="sequence 'clip': backward from frame 2: frame 1 is 30x40"
-    ):
-        run_task(task, weights, tmp_path / "out", "evaluation.direction=both")
-
-
-def test_video_task_reads_a_folder_of_sequences(davis: Path, weights: Path, tmp_path: Path) -> None:
-    task = video_task(davis / "JPEGImages/480p", [davis / "Annotations/480p"])
-    result = run_task(task, weights, tmp_path)
-    assert len(result.records) == 2
-
-
 def test_evaluate_resumes_after_a_full_disk(
     davis: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,26 +263,3 @@ def test_evaluator_without_settings_segments_everything_again(davis: Path, tmp_p
     assert evaluator.records() != first  # the measured times differ
     assert evaluator.score().protocol == "davis"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "records"]
-
-
-def test_load_settings_takes_the_networks_memory_policy() -> None:
-    config, _ = load_settings(None, ["model.name=stcn", "memory.max_frames=4"], None)
-    assert config.memory == {"max_frames": 4}
-
-
-def test_load_settings_takes_the_model_from_the_weights(weights: Path, tmp_path: Path) -> None:
-    config, file = load_settings(None, [], weights)
-    assert config.model.name == "scmn"
-    assert file is not None
-    torch.save(file.state, tmp_path / "nameless.pth")
-    with pytest.raises(InputError, match=r"nameless\.pth does not name its model"):
-        load_settings(None, [], tmp_path / "nameless.pth")
-    with pytest.raises(InputError, match="did you mean 'stcn'"):
-        load_settings(None, ["model.name=stnc"], None)
-
-
-def test_load_settings_without_a_model_takes_the_bundled_weights() -> None:
-    config, file = load_settings(None, [], None)
-    assert config.model.name == "scmn_small"
-    assert file is not None
-    assert file.path.name == "scmn_small.safetensors"
