@@ -11,7 +11,8 @@ if [ $# -eq 0 ]; then
     ruff check .
     ruff format --check .
     mypy
-    set -- -n "$(nproc)"
+    # Neighbours share fixtures: each process takes a half, and then from the other's.
+    set -- -n "$(nproc)" --dist worksteal
 fi
 # One thread per test process, because the processes share the cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
