@@ -29,6 +29,12 @@ from scmn.networks.base import MemoryNetwork
 
 CUDA = torch.device("cuda", 0)
 MEMORY_BYTES = 16 << 30
+NETWORKS_AND_PRECISIONS = [
+    *(("scmn", precision) for precision in ("fp32", "bf16", "fp16")),
+    ("stm", "bf16"),
+    ("stcn", "fp16"),
+]
+"""The precision is handled above the networks: one of them takes all."""
 
 aten = torch.ops.aten
 

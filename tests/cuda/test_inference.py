@@ -10,7 +10,7 @@ import torch
 
 from scmn import AugmentedSegmenter, VideoSegmenter
 from tests.conftest import build_small
-from tests.cuda.fake_cuda import FakeCuda
+from tests.cuda.fake_cuda import NETWORKS_AND_PRECISIONS, FakeCuda
 
 HEIGHT, WIDTH = 40, 56
 FRAME = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -23,8 +23,7 @@ THIRD[30:, :10] = 9
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@pytest.mark.parametrize("precision", DTYPES)
-@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+@pytest.mark.parametrize(("name", "precision"), NETWORKS_AND_PRECISIONS)
 def test_segmenter_runs_on_one_device(fake_cuda: FakeCuda, name: str, precision: str) -> None:
     network = build_small(name)
     with fake_cuda():

@@ -26,7 +26,7 @@ from scmn.training.settings import (
 from scmn.training.stage import Stage
 from scmn.training.unroll import TrainingPass
 from tests.conftest import build_small
-from tests.cuda.fake_cuda import CUDA, FakeCuda
+from tests.cuda.fake_cuda import CUDA, NETWORKS_AND_PRECISIONS, FakeCuda
 
 CPU = torch.device("cpu")
 
@@ -62,8 +62,7 @@ def open_stage(network: MemoryNetwork, device: torch.device, precision: str = "f
     return Stage("main", network, STAGE, training, Processes(device))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("name", ["scmn", "stm", "stcn"])
+@pytest.mark.parametrize(("name", "precision"), NETWORKS_AND_PRECISIONS)
 def test_step_waits_for_the_gpu_only_to_read_numbers(
     fake_cuda: FakeCuda, name: str, precision: str
 ) -> None:
