@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scmn.cli import eval_main, train_main
+from tests.robustness.campaign import Snapshot, snapshot
 from tests.robustness.scene import Scene
 
 if sys.platform == "win32":  # has no pipes, devices and signals of this kind
@@ -16,8 +17,8 @@ if sys.platform == "win32":  # has no pipes, devices and signals of this kind
 
 
 @pytest.fixture(scope="session")
-def made_scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
-    """The scene and an untouched copy of it."""
+def made_scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path, Snapshot]:
+    """The scene, an untouched copy of it, and what its files were before the last case."""
     folder = tmp_path_factory.mktemp("scene")
     scene = Scene(folder / "scene")
     scene.build()
@@ -26,12 +27,17 @@ def made_scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path]:
     for output in (scene.results, scene.run):
         (output / "notes.txt").write_text("of the user")
     shutil.copytree(scene.root, folder / "original", symlinks=True)
-    return scene, folder / "original"
+    return scene, folder / "original", snapshot(scene.root)
 
 
 @pytest.fixture
-def scene(made_scene: tuple[Scene, Path]) -> Scene:
+def scene(made_scene: tuple[Scene, Path, Snapshot]) -> Scene:
     """Good inputs and the results of complete runs; a case may damage them."""
-    scene, original = made_scene
-    scene.restore(original)
+    scene, original, before = made_scene
+    after = snapshot(scene.root)
+    if changed := {path for path in before | after if before.get(path) != after.get(path)}:
+        for name in {Path(path).parts[0] for path in changed}:
+            scene.restore(name, original)
+        before.clear()
+        before.update(snapshot(scene.root))
     return scene

@@ -187,10 +187,17 @@ class Scene:
         }
         (self.coco / "instances.json").write_text(json.dumps(content))
 
-    def restore(self, original: Path) -> None:
-        """Make the folder a copy of ``original`` again, times of modification included."""
-        shutil.rmtree(self.root)
-        shutil.copytree(original, self.root, symlinks=True)
+    def restore(self, name: str, original: Path) -> None:
+        """Make a file or folder of the root a copy of the one in ``original`` again."""
+        path, source = self.root / name, original / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, path, symlinks=True)
+        elif source.exists():
+            shutil.copy2(source, path)
 
 
 def two_objects() -> np.ndarray:
