@@ -58,6 +58,19 @@ def open_tab(browser: Any, server: RunningServer) -> Iterator[Callable[[], Tab]]
         assert tab.errors == []
 
 
+@pytest.fixture
+def open_clip(open_tab: Callable[[], Tab], clip: Path) -> Callable[[], Tab]:
+    """Opens a tab and the clip in it."""
+
+    def open_clip() -> Tab:
+        tab = open_tab()
+        tab.upload(clip)
+        tab.wait_for_frame(0, LAST)
+        return tab
+
+    return open_clip
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", LARGER)
@@ -89,11 +102,9 @@ def segmenter() -> VideoSegmenter:
 
 
 def test_draw_segment_correct_and_take_away(
-    open_tab: Callable[[], Tab], clip: Path, tmp_path: Path
+    open_clip: Callable[[], Tab], clip: Path, tmp_path: Path
 ) -> None:
-    tab = open_tab()
-    tab.upload(clip)
-    tab.wait_for_frame(0, LAST)
+    tab = open_clip()
     paint(tab, 0, 1)
     tab.click("Segment")
     tab.wait_for_run(8)
@@ -134,11 +145,9 @@ def test_draw_segment_correct_and_take_away(
 
 
 def test_every_tool_draws_and_undo_takes_it_back(
-    open_tab: Callable[[], Tab], clip: Path, tmp_path: Path
+    open_clip: Callable[[], Tab], tmp_path: Path
 ) -> None:
-    tab = open_tab()
-    tab.upload(clip)
-    tab.wait_for_frame(0, LAST)
+    tab = open_clip()
     empty = tab.image()
     tab.click("polygon")
     for corner in ((0.1, 0.1), (0.3, 0.1), (0.3, 0.4), (0.1, 0.4), (0.1, 0.1)):
@@ -167,12 +176,10 @@ def test_every_tool_draws_and_undo_takes_it_back(
 
 
 def test_two_sessions_at_once_give_what_each_gives_alone(
-    open_tab: Callable[[], Tab], clip: Path, tmp_path: Path
+    open_clip: Callable[[], Tab], clip: Path, tmp_path: Path
 ) -> None:
-    tabs = [open_tab(), open_tab()]
+    tabs = [open_clip(), open_clip()]
     for object_id, tab in enumerate(tabs, start=1):
-        tab.upload(clip)
-        tab.wait_for_frame(0, LAST)
         paint(tab, 0, object_id)
     for tab in tabs:
         tab.click("Segment")
@@ -225,11 +232,9 @@ def test_what_cannot_be_used_is_told_and_leaves_nothing(
 
 
 def test_killed_tab_ends_its_run_and_leaves_nothing(
-    open_tab: Callable[[], Tab], server: RunningServer, clip: Path
+    open_clip: Callable[[], Tab], server: RunningServer
 ) -> None:
-    tab = open_tab()
-    tab.upload(clip)
-    tab.wait_for_frame(0, LAST)
+    tab = open_clip()
     paint(tab, 0, 1)
     tab.click("Segment")
     tab.page.get_by_text(" of 8 frames").wait_for()
