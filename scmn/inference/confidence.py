@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def certainty(probabilities: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,3 +37,18 @@ def mask_confidence(probabilities: Tensor) -> tuple[Tensor, Tensor]:
         sums[0].scatter_add_(0, channels.flatten(), margins.flatten())
         sums[1].scatter_add_(0, channels.flatten(), torch.ones_like(margins).flatten())
     return sums[0, 1:] / sums[1, 1:].clamp(min=1), sums[1, 1:]
+
+
+def without_objects(probabilities: Tensor, absent: Tensor) -> Tensor:
+    """Return the probabilities given that some objects are not there.
+
+    Args:
+        probabilities: (B, N + 1, h, w) over background and objects, which sum to 1.
+        absent: bool (N,).
+
+    Returns:
+        The same shape: 0 for these objects, and the others' in proportion.
+    """
+    present = functional.pad(~absent, (1, 0), value=True)
+    rest = probabilities * present[:, None, None]
+    return rest / rest.sum(dim=1, keepdim=True)

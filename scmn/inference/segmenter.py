@@ -17,6 +17,7 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
+from scmn.inference.confidence import without_objects
 from scmn.inference.devices import (
     autocast,
     reduced_dtype,
@@ -206,6 +207,12 @@ class VideoSegmenter(Segmenter):
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
         prediction = self._prediction(probabilities, segmentation, geometry, given, label_map)
+        if self.memory_settings.absence is not None and self.object_ids:
+            confidence = prediction.confidence * prediction.present
+            absent = self.bank.absent(confidence, given or ())
+            probabilities = without_objects(probabilities, absent)
+            cropped = geometry.crop(probabilities[0])
+            prediction = replace(prediction, network_probabilities=cropped)
         masks = probabilities[:, 1:]
         if not self.model.remembers_padding:
             masks = geometry.without_padding(masks)
@@ -332,7 +339,7 @@ class VideoSegmenter(Segmenter):
         if self.bank.judges(time, annotated=annotated):
             confidence = prediction.confidence * prediction.present
             given = () if prediction.given is None else prediction.given[1]
-            trusted = self.bank.trust(confidence.tolist(), given)
+            trusted = self.bank.trust(confidence, given)
         if self.bank.wants(time, annotated=annotated, trusted=trusted):
             with autocast(self.device, self.precision):
                 frame = self.model.encode_memory(

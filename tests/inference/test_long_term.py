@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +112,7 @@ def test_a_segmenter_remembers_what_a_plain_memory_remembers(
     def trusts(object_id: int, given: Collection[int]) -> bool:
         return not gated or object_id in given or (time + object_id) % 7 > 0
 
-    def trust(_: Sequence[float], given: Collection[int]) -> list[bool]:
+    def trust(_: Tensor, given: Collection[int]) -> list[bool]:
         return [trusts(object_id, given) for object_id in segmenter.object_ids]
 
     monkeypatch.setattr(segmenter.bank, "trust", trust)

@@ -16,6 +16,7 @@ from scmn.inference.memory.long_term import LongTermStore
 from scmn.inference.memory.restriction import RestrictedStore
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
+from scmn.inference.memory.trust import GivenConfidence
 from scmn.networks.base import STRIDE, MemoryFrames
 from scmn.networks.memory_read import Attention, Similarity
 
@@ -56,7 +57,7 @@ class MemoryBank:
         self._similarity = similarity
         self._groups: list[_Group] = []
         self._last_annotated = 0
-        self._given_confidence: dict[int, float] = {}
+        self._given_confidence = GivenConfidence()
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -93,7 +94,7 @@ class MemoryBank:
                 if rest:
                     group.store.keep_objects(rest)
                 group.object_ids.remove(object_id)
-                self._given_confidence.pop(object_id, None)
+                self._given_confidence.forget(object_id)
                 self._groups = [g for g in self._groups if g.object_ids]
                 return
         raise KeyError(object_id)
@@ -102,20 +103,28 @@ class MemoryBank:
         """Whether it depends on the objects' confidence what of this frame is remembered."""
         return self.settings.gate is not None and self.wants(time, annotated=annotated)
 
-    def trust(self, confidence: Sequence[float], given: Collection[int]) -> list[bool]:
+    def absent(self, confidence: Tensor, given: Collection[int]) -> Tensor:
+        """Return which objects are taken for absent on this frame, bool (N,), without waiting.
+
+        Args:
+            confidence: of each object on this frame, float32 (N,), 0 without a mask.
+            given: the ids of the objects whose masks are given on this frame.
+        """
+        share = 0.0 if self.settings.absence is None else self.settings.absence.confidence
+        least = self._given_confidence.least(share, confidence, self.object_ids, given)
+        return confidence < least
+
+    def trust(self, confidence: Tensor, given: Collection[int]) -> list[bool]:
         """Return which objects have a mask on this frame that may be remembered.
 
         Args:
-            confidence: of each object on this frame, 0 without a mask.
+            confidence: of each object on this frame, float32 (N,), 0 without a mask.
             given: the ids of the objects whose masks are given on this frame.
         """
-        numbers = dict(zip(self.object_ids, confidence, strict=True))
-        self._given_confidence.update({i: numbers[i] for i in given if numbers[i] > 0})
         share = 0.0 if self.settings.gate is None else self.settings.gate.confidence
-        return [
-            i in given or (number > 0 and number >= share * self._given_confidence.get(i, 1.0))
-            for i, number in numbers.items()
-        ]
+        least = self._given_confidence.least(share, confidence, self.object_ids, given)
+        clear = (confidence > 0) & (confidence >= least)
+        return [i in given or ok for i, ok in zip(self.object_ids, clear.tolist(), strict=True)]
 
     def wants(self, time: int, *, annotated: bool, trusted: Sequence[bool] | None = None) -> bool:
         """Whether the policy remembers this frame for some object.
@@ -205,11 +214,9 @@ class MemoryBank:
             {"object_ids": group.object_ids, "slots": [asdict(slot) for slot in group.slots]}
             for group in self._groups
         ]
-        return tensors, {
-            "last_annotated": self._last_annotated,
-            "given_confidence": list(self._given_confidence.items()),
-            "groups": groups,
-        }
+        given = self._given_confidence.state()
+        tensors |= {f"given_confidence.{name}": number for name, number in given.items()}
+        return tensors, {"last_annotated": self._last_annotated, "groups": groups}
 
     def restore(
         self, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, earlier: int = 0
@@ -222,19 +229,13 @@ class MemoryBank:
             earlier: how many frames the remembered ones move back in time.
         """
         self._last_annotated = state["last_annotated"] - earlier
-        self._given_confidence = dict(state["given_confidence"])
+        self._given_confidence.restore(_below("given_confidence", tensors))
         for number, saved in enumerate(state["groups"]):
             group = _Group(list(saved["object_ids"]), self._new_store())
             slots = [_Slot(**slot) for slot in saved["slots"]]
             group.slots = [replace(slot, time=slot.time - earlier) for slot in slots]
             group.store.max_slots = self._max_slots(group.slots)
-            prefix = f"{number}."
-            own = {
-                name.removeprefix(prefix): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(prefix)
-            }
-            group.store.restore(own, earlier=earlier)
+            group.store.restore(_below(str(number), tensors), earlier=earlier)
             self._groups.append(group)
 
     @property
@@ -324,3 +325,9 @@ class MemoryBank:
         if isinstance(group.store, RestrictedStore):
             return group.store.free_slot(evictable)
         return min(evictable, key=lambda i: group.slots[i].time)
+
+
+def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors ``<name>.<own name>`` by their own names."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}

@@ -75,6 +75,17 @@ class GateSettings:
 
 
 @settings()
+class AbsenceSettings:
+    """An object has an empty mask where its mask is not clear enough: it is taken for absent.
+
+    Attributes:
+        confidence: the least confidence, as a share of that on the object's latest given frame.
+    """
+
+    confidence: Share = 0.7
+
+
+@settings()
 class MemorySettings:
     """Which frames are remembered and how they are read.
 
@@ -95,6 +106,7 @@ class MemorySettings:
             ``max_frames`` (None: frames are kept or dropped).
         gate: remember an object only where its mask is trusted, and the next trusted frame where an
             n-th one is not (None: whatever its mask is like).
+        absence: empty the mask of an object that is taken for absent (None: no object is).
         weigh_cells: weigh each remembered position by how certain its pixels were.
     """
 
@@ -107,6 +119,7 @@ class MemorySettings:
     eviction: Eviction = "oldest"
     long_term: LongTermSettings | None = None
     gate: GateSettings | None = None
+    absence: AbsenceSettings | None = None
     weigh_cells: bool = False
 
     def __post_init__(self) -> None:
