@@ -42,9 +42,14 @@ def build_model(
     Raises:
         InputError: an unknown name, backbone or switch, or weights that do not fit.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         known = ", ".join(sorted(MODELS))
-        raise InputError(f"unknown model '{name}'{nearest_name(name, MODELS)}; known: {known}")
+        raise InputError(f"unknown model {name!r}{nearest_name(str(name), MODELS)}; known: {known}")
+    if not isinstance(pretrained_backbone, bool | str | Path):
+        raise InputError(
+            "pretrained_backbone must be True, False or the path of a file, "
+            f"not of type {type(pretrained_backbone).__name__}"
+        )
     if weights is not None and pretrained_backbone is not False:
         raise InputError("weights replace pretrained_backbone: give one of the two")
     entry = MODELS[name]

@@ -64,7 +64,13 @@ def read_weights(weights: str | Path, *, model: str = DEFAULT_MODEL) -> WeightsF
         InputError: the file is missing, damaged, not a file of weights, or holds pickled objects;
             or there are no bundled weights.
     """
+    if not isinstance(weights, str | Path):
+        raise InputError(
+            f"weights must be 'default' or the path of a file, not of type {type(weights).__name__}"
+        )
     path = _bundled_weights(model) if str(weights) == DEFAULT_WEIGHTS else Path(weights)
+    if path.is_dir():
+        raise InputError(f"weights must be a file, but {path} is a folder")
     if not path.is_file():
         raise InputError(f"weights file not found: {path}")
     if path.suffix == ".safetensors":

@@ -11,7 +11,7 @@ import torch
 from scmn import InputError, build_model, list_models
 from scmn.networks.backbones import BACKBONES
 from scmn.weights.pretrained_backbones import PRETRAINED_BACKBONES
-from tests.conftest import SMALL, build_small
+from tests.conftest import REPOSITORY, SMALL, build_small
 
 
 def test_list_models() -> None:
@@ -30,6 +30,11 @@ def test_build_model_is_in_evaluation_mode_and_described() -> None:
     ("arguments", "message"),
     [
         ({"name": "smt"}, "did you mean 'stm'"),
+        ({"name": 3}, "unknown model 3; known: scmn, "),
+        ({"name": ["stm"]}, "did you mean 'stm'"),
+        ({"name": "stm", "weights": {"w": torch.ones(3, 3)}}, "path of a file, not of type dict"),
+        ({"name": "stm", "weights": REPOSITORY}, "weights must be a file, but .* is a folder"),
+        ({"name": "stm", "pretrained_backbone": None}, "path of a file, not of type NoneType"),
         ({"name": "scmn", "spatial_constrain": False}, "did you mean 'spatial_constraint'"),
         ({"name": "stm", "refinement": False}, "model 'stm': refinement: no such setting"),
         ({"name": "stm", "backbone": "resnet-50"}, "did you mean 'resnet50'"),
