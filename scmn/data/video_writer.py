@@ -19,13 +19,16 @@ from scmn.errors import InputError
 
 _TICK = Fraction(1, 90000)
 """Resolution of the times that are written, in seconds."""
+_THREADS = 4
+"""Of the encoder, on any machine: what it writes depends on their number."""
 
 
 class VideoWriter:
     """Write frames to an H.264 MP4 file that plays in a browser.
 
     A context manager; the file appears at ``path`` only when the block succeeds. H.264 in yuv420p
-    needs even sizes: the last row or column of an odd one is repeated.
+    needs even sizes: the last row or column of an odd one is repeated. The same frames
+    give the same bytes.
 
         with VideoWriter(path, frame_rate=24) as writer:
             writer.write(image)
@@ -106,6 +109,9 @@ class VideoWriter:
             # With B-frames, which are reordered, the duration in the file would be too short.
             options["bf"] = "0"
         stream = container.add_stream("libx264", rate=self._frame_rate, options=options)
+        # PyAV's default, threads that share the slices of a frame, is not reproducible.
+        stream.codec_context.thread_type = "FRAME"
+        stream.codec_context.thread_count = _THREADS
         if self._timed:
             stream.codec_context.time_base = _TICK
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

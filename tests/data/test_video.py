@@ -55,6 +55,21 @@ def test_video_file_reads_written_frames(tmp_path: Path) -> None:
     assert [frame.index for frame in video.frames()] == list(range(6))  # a second time
 
 
+def test_video_writer_gives_the_same_bytes_for_the_same_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (12, 201, 151, 3), dtype=np.uint8)
+    written = set()
+    for index in range(3):
+        path = tmp_path / f"{index}.mp4"
+        with VideoWriter(path, frame_rate=12) as writer:
+            for frame in frames:
+                writer.write(frame)
+        written.add(path.read_bytes())
+    (content,) = written
+    assert b" threads=4 " in content  # on any machine
+    assert b" sliced_threads=0 " in content  # slices of a frame differ now and then
+
+
 def test_video_file_places_masks_by_name(tmp_path: Path) -> None:
     masks = [write_mask(tmp_path / f"{name}.png") for name in ("00004", "00001")]
     video = VideoFile(write_video(tmp_path / "clip.mp4"), masks)
