@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 from scmn import build_model, list_models
 from scmn.networks.base import MemoryNetwork
-from tests.golden import deterministic_weights as golden_weights
+from tests.published_files import write_published_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -65,15 +64,10 @@ def small_model(request: pytest.FixtureRequest) -> MemoryNetwork:
 
 @pytest.fixture(scope="session", params=["stm", "stcn"])
 def published_file(
-    request: pytest.FixtureRequest, golden: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
     """Model name and path of a checkpoint with the published names and deterministic weights."""
     name = request.param
-    shapes = json.loads((golden / f"{name}_state_dict.json").read_text())
-    empty = {key: torch.zeros(shape) for key, shape in shapes.items()}
-    # The published STM file was saved from DataParallel.
-    prefix = "module." if name == "stm" else ""
-    state = {prefix + key: value for key, value in golden_weights.fill(empty, salt="c").items()}
     path = tmp_path_factory.mktemp("published") / f"{name}.pth"
-    torch.save(state, path)
+    write_published_file(name, path)
     return name, path

@@ -112,10 +112,11 @@ def test_export_script_compares_the_graphs_with_pytorch(
     network, folder = exported
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     script = importlib.import_module("export_onnx")
-    script.compare(network, folder, (96, 128), {})
+    difference = script.compare(network, folder, (96, 128), {})
     *times, last = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in times] == ["PyTorch", "ONNX Runtime"]
-    assert float(last.split()[-1]) < 1e-4
+    assert last.endswith(f"{difference:.1e}")
+    assert difference < 1e-4
 
 
 def test_export_script_reports_mistakes() -> None:
