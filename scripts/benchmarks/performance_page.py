@@ -39,8 +39,10 @@ includes the previous frame.
 Only trained weights show how far the masks agree: those of `scmn_small`, and of networks marked as
 trained (the command names the file). The other networks have random weights, for which the objects'
 probabilities hardly differ and rounding decides: at one pixel in a thousand in float32, at many in
-bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`;
-that of SCMN is of its former choices, which [scmn.md](scmn.md#cost) compares with the described.
+bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`, and of
+the plain memory read. Today's `scmn_small` reads with a [kernel](memory.md#kernelised-read) and
+takes longer: 7.3 frames/s instead of 8.2 ([model card](model_card.md#scores)). The table of SCMN is
+of its former choices, which [scmn.md](scmn.md#cost) compares with the described.
 
 ![Time per frame in milliseconds]({picture})
 """
