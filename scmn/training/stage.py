@@ -14,7 +14,7 @@ from scmn.data.clips.loading import ClipLoader
 from scmn.data.clips.mixture import ClipMixture, MixtureEntry
 from scmn.data.clips.sources import open_source, require_object
 from scmn.errors import InputError
-from scmn.inference.devices import autocast, float32_products, resolve_precision
+from scmn.inference.devices import autocast, float32_products, resolve_precision, timed_kernels
 from scmn.networks.base import MemoryNetwork, Segmentation
 from scmn.processes import Processes
 from scmn.training.finiteness import LossCheck, with_overflow
@@ -126,7 +126,7 @@ class Stage:
             device, precision = self.processes.device, self._precision
             with (
                 _without_sync(self._pass, skip=not last),
-                _fastest_kernels(),
+                timed_kernels(),
                 float32_products(device, precision),
             ):
                 with autocast(device, precision):
@@ -217,20 +217,6 @@ def _without_sync(module: nn.Module, *, skip: bool) -> contextlib.AbstractContex
     if skip and isinstance(module, nn.parallel.DistributedDataParallel):
         return module.no_sync()
     return contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _fastest_kernels() -> Iterator[None]:
-    """Let cuDNN time its kernels for every new size: training's crops have one, validation many.
-
-    Not if the user asked for deterministic results: another run may choose other kernels.
-    """
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
 
 
 def _reads_are_free(device: torch.device) -> bool:

@@ -19,6 +19,7 @@ from scmn.inference.devices import (
     resolve_device,
     resolve_precision,
 )
+from scmn.inference.settings import Precision
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video
@@ -157,6 +158,27 @@ def test_only_the_precision_tf32_rounds_to_tf32(
     assert tf32_flags() == before
 
 
+@pytest.mark.parametrize(
+    ("device", "precision", "deterministic", "timed"),
+    [
+        ("cuda", "fp32", False, True),
+        ("cuda", "fp32", True, False),
+        ("cuda", "bf16", False, False),
+        ("cpu", "fp32", False, False),
+    ],
+)
+def test_float32_kernels_of_a_gpu_are_timed_unless_results_must_be_deterministic(
+    device: str, precision: Precision, deterministic: bool, timed: bool
+) -> None:
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        with autocast(torch.device(device), precision):
+            assert torch.backends.cudnn.benchmark is timed
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert not torch.backends.cudnn.benchmark
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
@@ -166,6 +188,6 @@ def test_cuda_is_close_to_the_cpu(small_model: MemoryNetwork, precision: str) ->
     for a, b in zip(exact, segmenter.run(video(7), TWO), strict=True):
         difference = (a.probabilities - b.probabilities.cpu()).abs().mean()
         assert small_model.description is not None
-        half = HALF_PRECISION[small_model.description.name]
+        half = HALF_PRECISION[small_model.description.name.partition("_")[0]]
         limit = {"fp32": 1e-4, "tf32": 1e-3}.get(precision, half)
         assert difference < limit
