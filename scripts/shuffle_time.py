@@ -29,7 +29,8 @@ from scmn.config import load_config
 from scmn.data.datasets import Dataset, open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.evaluation.metrics import region_similarity
-from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames, QueryFeatures
 from scmn.networks.memory_read import ReadSettings
 from scmn.program import ArgumentParser, run_program
 

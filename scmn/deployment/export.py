@@ -30,13 +30,8 @@ from torch.export import Dim
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.memory.settings import MemorySettings, complete_settings
-from scmn.networks.base import (
-    STRIDE,
-    MemoryFrames,
-    MemoryNetwork,
-    QueryFeatures,
-    own_probabilities,
-)
+from scmn.networks.base import STRIDE, MemoryNetwork, own_probabilities
+from scmn.networks.features import MemoryFrames, QueryFeatures
 from scmn.networks.memory_read import ReadSettings
 
 READ_SETTINGS = ("top_k", "kernel")

@@ -33,7 +33,8 @@ from scmn.inference.memory.weights import frame_weights
 from scmn.inference.prediction import Prediction
 from scmn.inference.settings import Precision
 from scmn.inference.video_state import VideoState
-from scmn.networks.base import MemoryNetwork, QueryFeatures, Segmentation
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import QueryFeatures, Segmentation
 from scmn.settings import Count, Positive, checked
 from scmn.tensor_files import tensors_checksum, weighted_bit_sums
 

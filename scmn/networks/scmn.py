@@ -33,7 +33,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scmn.networks.base import STRIDE, MemoryFrames, MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.base import STRIDE, MemoryNetwork
 from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import (
     KeyValueProjection,
@@ -41,6 +41,7 @@ from scmn.networks.encoders import (
     QueryEncoder,
     value_projection,
 )
+from scmn.networks.features import MemoryFrames, ObjectMaps, QueryFeatures
 from scmn.networks.initialization import keep_variance
 from scmn.networks.mask_quality import MaskQuality
 from scmn.networks.memory_read import Similarity

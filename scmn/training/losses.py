@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scmn.networks.base import Segmentation
+from scmn.networks.features import Segmentation
 from scmn.training.settings import BootstrapSettings, LossSettings
 
 IGNORED = 255

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from scmn.data.clips.batch import ClipBatch
-from scmn.networks.base import Segmentation
+from scmn.networks.features import Segmentation
 from scmn.visualization import contact_sheet, heat_map, overlay
 
 

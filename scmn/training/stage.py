@@ -15,7 +15,8 @@ from scmn.data.clips.mixture import ClipMixture, MixtureEntry
 from scmn.data.clips.sources import open_source, require_object
 from scmn.errors import InputError
 from scmn.inference.devices import autocast, float32_products, resolve_precision, timed_kernels
-from scmn.networks.base import MemoryNetwork, Segmentation
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import Segmentation
 from scmn.processes import Processes
 from scmn.training.finiteness import LossCheck, with_overflow
 from scmn.training.losses import VideoLoss

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from scmn.data.clips.batch import ClipBatch
-from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures, Segmentation
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames, QueryFeatures, Segmentation
 from scmn.training.losses import IoUSum, LossTerms, VideoLoss, training_iou
 from scmn.training.normalization import learns_statistics
 from scmn.training.settings import UnrollMemorySettings

@@ -24,8 +24,9 @@ from scmn.data.masks import to_one_hot
 from scmn.inference.frames import image_tensor
 from scmn.inference.geometry import FrameGeometry
 from scmn.networks.aggregation import EPSILON
-from scmn.networks.base import MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
 from scmn.networks.decoder import Skips
+from scmn.networks.features import QueryFeatures
 from scmn.networks.stcn import STCN
 
 STM_SLOTS = 11

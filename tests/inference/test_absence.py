@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scmn import InputError, VideoSegmenter
-from scmn.networks.base import Segmentation
+from scmn.networks.features import Segmentation
 from tests.conftest import build_small
 from tests.inference.clips import TWO, label_map, video
 

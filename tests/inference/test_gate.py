@@ -16,7 +16,8 @@ from torch.nn import functional
 from scmn import InputError, VideoSegmenter
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import complete_settings
-from scmn.networks.base import MemoryFrames, MemoryNetwork
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames
 from scmn.networks.memory_read import ReadSettings
 from scmn.networks.stm import STM
 from tests.conftest import build_small

@@ -14,7 +14,8 @@ from torch import Tensor
 from scmn import InputError, VideoSegmenter
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import complete_settings
-from scmn.networks.base import MemoryFrames, MemoryNetwork
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames
 from scmn.networks.stcn import STCN
 from tests.conftest import build_small
 from tests.inference.clips import TWO, label_map

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from scmn import AugmentedSegmenter, VideoSegmenter
-from scmn.networks.base import MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import QueryFeatures
 from scmn.training.unroll import unroll
 from tests.conftest import build_small
 from tests.inference.clips import TWO, label_map, video

@@ -11,7 +11,7 @@ from scmn import MemorySettings, VideoSegmenter
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import complete_settings
 from scmn.inference.memory.storage import MemoryStore
-from scmn.networks.base import MemoryFrames
+from scmn.networks.features import MemoryFrames
 from scmn.networks.stm import STM
 from tests.conftest import build_small
 from tests.inference.clips import TWO, video

@@ -19,7 +19,8 @@ from torch.nn import functional
 from scmn import VideoSegmenter
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import complete_settings
-from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames, QueryFeatures
 from scmn.networks.stm import STM
 from tests.conftest import build_small
 from tests.inference.clips import TWO, label_map

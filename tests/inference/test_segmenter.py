@@ -12,8 +12,9 @@ from torch import Tensor
 
 from scmn import InputError, MemorySettings, VideoSegmenter
 from scmn.inference.acceleration.budgets import floats_per_pixel
-from scmn.networks.base import MemoryNetwork, ObjectMaps, QueryFeatures
+from scmn.networks.base import MemoryNetwork
 from scmn.networks.decoder import Skips
+from scmn.networks.features import ObjectMaps, QueryFeatures
 from tests.conftest import build_small
 from tests.inference.clips import HEIGHT, TWO, WIDTH, label_map, video
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from scmn import VideoSegmenter
-from scmn.networks.base import MemoryFrames, MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames, QueryFeatures
 from scmn.networks.memory_read import ReadSettings
 from scmn.training.settings import UnrollMemorySettings
 from scmn.training.unroll import unroll

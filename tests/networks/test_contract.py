@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmn.networks.base import MemoryFrames, MemoryNetwork, Segmentation
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import MemoryFrames, Segmentation
 from tests.conftest import build_small
 
 HEIGHT, WIDTH = 48, 64

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmn.networks.base import MemoryNetwork, QueryFeatures
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import QueryFeatures
 from tests.conftest import build_small
 from tests.networks.test_contract import clip, segment
 

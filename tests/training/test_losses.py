@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scmn.networks.base import ObjectMaps, Segmentation
+from scmn.networks.features import ObjectMaps, Segmentation
 from scmn.training.losses import (
     VideoLoss,
     bootstrap_fraction,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from scmn.data.clips.batch import ClipBatch, assemble_clip, collate_clips
 from scmn.data.clips.clip import DrawnClip
-from scmn.networks.base import MemoryNetwork, ObjectMaps, Segmentation
+from scmn.networks.base import MemoryNetwork
+from scmn.networks.features import ObjectMaps, Segmentation
 from scmn.training.losses import VideoLoss, quality_error
 from scmn.training.optimizer import build_optimizer, clip_gradients
 from scmn.training.settings import LossSettings, OptimizerSettings, UnrollMemorySettings

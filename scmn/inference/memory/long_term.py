@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scmn.inference.memory.settings import LongTermSettings
 from scmn.inference.memory.storage import MemoryStore
-from scmn.networks.base import MemoryFrames
+from scmn.networks.features import MemoryFrames
 from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
 
 BLOCKS = ReadSettings(dense_bytes=64 << 20, block_bytes=64 << 20)

@@ -17,7 +17,8 @@ from scmn.inference.memory.restriction import RestrictedStore
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
 from scmn.inference.memory.trust import GivenConfidence
-from scmn.networks.base import STRIDE, MemoryFrames
+from scmn.networks.base import STRIDE
+from scmn.networks.features import MemoryFrames
 from scmn.networks.memory_read import Attention, Similarity
 
 
@@ -182,7 +183,8 @@ class MemoryBank:
         """Take into account what a read found useful.
 
         Args:
-            attention: of each group's read, see :attr:`scmn.networks.base.Segmentation.attention`.
+            attention: of each group's read, see
+                :attr:`scmn.networks.features.Segmentation.attention`.
             masks: what was then segmented, (1, N, H, W) with the objects in the order of
                 :attr:`object_ids`.
         """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scmn.inference.memory.storage import MemoryStore
-from scmn.networks.base import MemoryFrames
+from scmn.networks.features import MemoryFrames
 
 NEWEST_SHARE = 0.8
 """Weight of the newest share of attention in a frame's average; the earlier ones have the rest."""

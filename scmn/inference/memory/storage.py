@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from scmn.networks.base import MemoryFrames
+from scmn.networks.features import MemoryFrames
 
 FIRST_CAPACITY = 4
 CPU_BYTES = 256 << 20
