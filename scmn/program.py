@@ -51,6 +51,10 @@ class ArgumentParser(argparse.ArgumentParser):
         description, _, examples = docstring.partition("\n\n")
         return ArgumentParser(description, examples.replace("%", "%%"))
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take overrides anywhere among the options, where argparse wants them in one place."""
+        return self.parse_intermixed_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
 

@@ -14,6 +14,7 @@ from scmn.data.clips.static_clips import StaticAugmentation
 from scmn.data.clips.video_clips import VideoAugmentation
 from scmn.inference.memory.settings import KernelSettings
 from tests.conftest import REPOSITORY, build_small
+from tests.programs import run_here
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
@@ -230,3 +231,11 @@ def test_find_config_suggests_the_nearest_name() -> None:
         InputError, match=r"not found: quickstrat \(did you mean 'quickstart'\?\); shipped .*stm"
     ):
         find_config("quickstrat")
+
+
+def test_overrides_may_stand_anywhere_among_the_options(tmp_path: Path) -> None:
+    ended = run_here(
+        *("eval.py", "memory.every=2", "--video", tmp_path, "memory.top_k=4"),
+        *("--mask", tmp_path, "memory.nothing=1"),
+    )
+    assert "override 'memory.nothing=1'" in ended.stderr
