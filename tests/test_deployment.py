@@ -52,7 +52,12 @@ def mask(object_id: int, top: int, left: int, size: tuple[int, int] = (100, 90))
 
 
 @pytest.mark.parametrize(
-    "memory", [{}, {"every": 2, "max_frames": 2}, {"keep_previous": True, "every": 3}]
+    "memory",
+    [
+        {"absence": None},
+        {"absence": None, "every": 2, "max_frames": 2},
+        {"absence": {"confidence": 0.2}, "keep_previous": True, "every": 3},
+    ],
 )
 def test_onnx_segmenter_gives_the_probabilities_of_pytorch(
     exported: Exported, memory: dict[str, object]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from scmn.networks.memory_read import ReadSettings
 
 READ_SETTINGS = ("top_k", "kernel")
 """Memory settings that become part of the graph."""
-POLICY_SETTINGS = ("every", "keep_annotated", "keep_previous", "max_frames")
+POLICY_SETTINGS = ("every", "keep_annotated", "keep_previous", "max_frames", "absence")
 """Those of ``OnnxSegmenter``."""
 _EXAMPLE = {"height": 6, "width": 8, "objects": 2, "frames": 3}
 """Sizes with which the graphs are traced, height and width at stride 16; all become dynamic."""
@@ -71,6 +71,10 @@ def export_onnx(
             raise InputError(
                 f"memory.{setting.name} cannot be exported: OnnxSegmenter does not have it"
             )
+    if policy.absence is not None and network.estimates_quality:
+        raise InputError(
+            "memory.absence cannot be exported with mask_quality, whose estimate is not exported"
+        )
     files = [graph.write(folder) for graph in _graphs(network.eval(), policy)]
     settings = folder / "settings.json"
     with atomic_path(settings) as temporary:
@@ -228,5 +232,5 @@ def _settings(network: MemoryNetwork, policy: MemorySettings) -> dict[str, Any]:
         "padding_colour": network.padding_colour,
         "remembers_padding": network.remembers_padding,
         "top_k": policy.top_k,
-        "memory": {name: getattr(policy, name) for name in POLICY_SETTINGS},
+        "memory": {name: asdict(policy)[name] for name in POLICY_SETTINGS},
     }

@@ -16,10 +16,14 @@ import numpy as np
 import onnxruntime
 
 from scmn.deployment.memory import ArrayMemory, memory_settings, object_ids_of
+from scmn.deployment.probabilities import (
+    mask_confidence,
+    soft_aggregation,
+    without_absent_objects,
+)
 from scmn.deployment.resampling import STRIDE, padding, resize, resize_masks, scaled_size
 from scmn.errors import InputError, in_one_line
 
-EPSILON = np.float32(1e-7)
 GRAPHS = ("encode_query", "encode_memory", "segment")
 
 
@@ -77,7 +81,7 @@ class OnnxSegmenter:
             folder: of the graphs.
             size: scale frames down to this shorter side (None: keep their size).
             memory: differences from the policy of the export: ``every``, ``keep_annotated``,
-                ``keep_previous``, ``max_frames``.
+                ``keep_previous``, ``max_frames``, ``absence``.
             providers: of ONNX Runtime, such as "CUDAExecutionProvider", the preferred one first.
             threads: of the CPU (None: one per core).
 
@@ -175,6 +179,10 @@ class OnnxSegmenter:
         rows = slice(top, probabilities.shape[1] - bottom)
         columns = slice(left, probabilities.shape[2] - right)
         cropped = probabilities[:, rows, columns]
+        if self._settings["absence"] is not None and self.object_ids:
+            present = self._memory.present(mask_confidence(cropped), given or ())
+            probabilities = without_absent_objects(probabilities, present)
+            cropped = probabilities[:, rows, columns]
         masks = probabilities[1:]
         if not self._network["remembers_padding"]:
             masks = np.zeros_like(masks)
@@ -294,14 +302,3 @@ class OnnxSegmenter:
                 self._time, frame["memory_key"], frame["memory_value"], annotated=annotated
             )
         self._previous_masks = masks
-
-
-def soft_aggregation(own: np.ndarray) -> np.ndarray:
-    """Merge the objects' own probabilities (N, H, W) into (N + 1, H, W), background first.
-
-    As ``scmn.networks.aggregation``.
-    """
-    every = np.concatenate([np.prod(1 - own, axis=0, keepdims=True), own])
-    every = every.clip(EPSILON, 1 - EPSILON)
-    odds = every / (1 - every)  # the softmax of their logarithms
-    return odds / odds.sum(axis=0)
