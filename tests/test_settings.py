@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
         "stages": {
             "main": {
                 "iterations": 100,
-                "loss": {"bootstrap": {"start": 5, "end": 10}},
+                "loss": {"mask_quality": 0.0, "bootstrap": {"start": 5, "end": 10}},
                 "data": {
                     "videos": {"kind": "davis2017-train", "video_augmentation": {}},
                     "scenes": {"kind": "synthetic", "synthetic": {}},
@@ -267,7 +267,7 @@ def test_interpolations_may_name_what_a_later_source_sets() -> None:
         (lambda: SyntheticSettings(frames=True), r".*\.frames must be a valid integer, not True"),
         (lambda: OptimizerSettings("sgd"), r"OptimizerSettings\.name must be 'adam' or 'adamw'"),
         (lambda: LossSettings(cross_entropy=math.nan), r".*\.cross_entropy must be a finite"),
-        (lambda: LossSettings(cross_entropy=0), "LossSettings: all weights are 0"),
+        (lambda: LossSettings(cross_entropy=0, mask_quality=0), "LossSettings: all weights are 0"),
         (lambda: ScheduleSettings("step"), "ScheduleSettings: 'step' needs milestones"),
     ],
 )

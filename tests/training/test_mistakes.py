@@ -49,7 +49,7 @@ def test_train_reports_mistakes_in_one_line(
         ("data.videos.root=/none", "/none"),
         ("schedule.name=cosin", "cosine"),
         ("optimizer.name=adan", "adam"),
-        ("loss.cross_entropy=0", "all weights are 0"),
+        ("loss.cross_entropy=0", "set cross_entropy or soft_iou"),
         ("batch_size=0", "batch_size must be"),
     ],
 )
