@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from scmn import Prediction, VideoSegmenter
+from scmn.networks.base import MemoryNetwork
 
 HEIGHT, WIDTH = 50, 70
 
@@ -25,3 +30,17 @@ def label_map(*boxes: tuple[int, int, int], shape: tuple[int, int] = (HEIGHT, WI
 
 
 TWO = label_map((7, 5, 5), (200, 30, 40))
+
+
+def predictions_around_a_pause(
+    network: MemoryNetwork, memory: Mapping[str, Any], file: Path, *, frames: int, pause: int
+) -> Iterator[tuple[Prediction, Prediction]]:
+    """Yield those from frame ``pause`` on, of a segmenter that went on and one that resumed."""
+    images = list(video(frames))
+    going, resumed = (VideoSegmenter(network, memory=memory) for _ in range(2))
+    for time in range(pause):
+        going.step(images[time], TWO if time == 0 else None)
+    going.save_memory(file)
+    resumed.load_memory(file)
+    for image in images[pause:]:
+        yield going.step(image), resumed.step(image)

@@ -21,7 +21,7 @@ from scmn.networks.features import MemoryFrames
 from scmn.networks.memory_read import ReadSettings
 from scmn.networks.stm import STM
 from tests.conftest import build_small
-from tests.inference.clips import TWO, label_map, video
+from tests.inference.clips import TWO, label_map, predictions_around_a_pause, video
 
 GATE = {"gate": {"confidence": 0.8}}
 NUMBERS = st.floats(0.125, 1, width=32)
@@ -185,16 +185,11 @@ def test_weigh_cells_remembers_how_certain_the_pixels_were(small_model: MemoryNe
 
 def test_a_gated_video_is_paused_bit_for_bit(tmp_path: Path) -> None:
     memory = {**GATE, "every": 2, "weigh_cells": True, "absence": {"confidence": 0.9}}
-    model = build_small("stm")
-    frames = list(video(8))
-    segmenters = [VideoSegmenter(model, memory=memory) for _ in range(2)]
-    for time in range(4):
-        segmenters[0].step(frames[time], TWO if time == 0 else None)
-    segmenters[0].save_memory(tmp_path / "memory.safetensors")
-    segmenters[1].load_memory(tmp_path / "memory.safetensors")
-    for frame in frames[4:]:
-        a, b = (segmenter.step(frame).network_probabilities for segmenter in segmenters)
-        assert torch.equal(a, b)
+    file = tmp_path / "memory.safetensors"
+    pairs = predictions_around_a_pause(build_small("stm"), memory, file, frames=8, pause=4)
+    probabilities = [[each.network_probabilities for each in pair] for pair in pairs]
+    assert len(probabilities) == 4
+    assert all(torch.equal(a, b) for a, b in probabilities)
 
 
 @pytest.mark.parametrize("gate", [0.8, {"share": 0.8}, {"confidence": 1.5}, {"confidence": "high"}])

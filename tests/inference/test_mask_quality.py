@@ -14,7 +14,7 @@ from scmn.networks.base import MemoryNetwork
 from scmn.networks.features import QueryFeatures
 from scmn.training.unroll import unroll
 from tests.conftest import build_small
-from tests.inference.clips import TWO, label_map, video
+from tests.inference.clips import TWO, label_map, predictions_around_a_pause, video
 
 
 @pytest.fixture
@@ -137,13 +137,9 @@ def test_both_directions_and_views_keep_the_estimate(network: MemoryNetwork) -> 
 
 def test_a_video_is_paused_with_its_estimates(network: MemoryNetwork, tmp_path: Path) -> None:
     memory = {"every": 2, "gate": {"confidence": 0.5}}
-    frames = list(video(6))
-    segmenters = [VideoSegmenter(network, memory=memory) for _ in range(2)]
-    for time in range(3):
-        segmenters[0].step(frames[time], TWO if time == 0 else None)
-    segmenters[0].save_memory(tmp_path / "memory.safetensors")
-    segmenters[1].load_memory(tmp_path / "memory.safetensors")
-    for frame in frames[3:]:
-        first, second = (segmenter.step(frame) for segmenter in segmenters)
+    file = tmp_path / "memory.safetensors"
+    pairs = list(predictions_around_a_pause(network, memory, file, frames=6, pause=3))
+    assert len(pairs) == 3
+    for first, second in pairs:
         assert torch.equal(first.network_probabilities, second.network_probabilities)
         assert torch.equal(first.confidence, second.confidence)
