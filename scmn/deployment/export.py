@@ -226,11 +226,11 @@ def _graphs(network: MemoryNetwork, policy: MemorySettings) -> list[_Graph]:
 
 
 def _settings(network: MemoryNetwork, policy: MemorySettings) -> dict[str, Any]:
-    described = network.description
+    described, settings = network.description, asdict(policy)
     return {
         "model": type(network).__name__ if described is None else described.name,
         "padding_colour": network.padding_colour,
         "remembers_padding": network.remembers_padding,
         "top_k": policy.top_k,
-        "memory": {name: asdict(policy)[name] for name in POLICY_SETTINGS},
+        "memory": {name: settings[name] for name in POLICY_SETTINGS},
     }
