@@ -30,7 +30,7 @@ from torch.export import Dim
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.memory.settings import MemorySettings, complete_settings
-from scmn.networks.base import STRIDE, MemoryNetwork, own_probabilities
+from scmn.networks.base import STRIDE, MemoryNetwork, other_masks, own_probabilities
 from scmn.networks.features import MemoryFrames, QueryFeatures
 from scmn.networks.memory_read import ReadSettings
 
@@ -105,8 +105,7 @@ class _EncodeMemory(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         # Of the query, the memory takes no more than these two.
         query = QueryFeatures(query_key, query_key, stride16, stride16, stride16)
-        others = (object_masks.sum(dim=1, keepdim=True) - object_masks).clamp(0, 1)
-        frame = self.network.encode_objects(image, object_masks, others, query)
+        frame = self.network.encode_objects(image, object_masks, other_masks(object_masks), query)
         return frame.key, frame.value
 
 

@@ -80,7 +80,7 @@ class MemoryNetwork(nn.Module, ABC):
         Args:
             image: (B, 3, H, W).
             object_masks: (B, n, H, W).
-            other_masks: for each object the clamped sum of all other objects' masks, (B, n, H, W).
+            other_masks: for each object the others' mask, (B, n, H, W); see :func:`other_masks`.
             query: this frame's query features; always given if ``shared_key``.
         """
 
@@ -127,7 +127,7 @@ class MemoryNetwork(nn.Module, ABC):
         """
         if query is None and self.shared_key:
             query = self.encode_query(image)
-        others = (object_masks.sum(dim=1, keepdim=True) - object_masks).clamp(0, 1)
+        others = other_masks(object_masks)
         chunks = [
             self.encode_objects(image, object_masks[:, chosen], others[:, chosen], query)
             for chosen in _batches(object_masks.shape[1], objects_per_batch)
@@ -226,6 +226,15 @@ class MemoryNetwork(nn.Module, ABC):
             Probabilities and logits over background and objects, both (B, N + 1, H, W), float32.
         """
         return soft_aggregation(own_probabilities(object_logits), valid_objects)
+
+
+def other_masks(object_masks: Tensor) -> Tensor:
+    """Return for each object the clamped sum of all other objects' masks, (B, N, H, W) (STM).
+
+    Args:
+        object_masks: soft masks of all objects, (B, N, H, W).
+    """
+    return (object_masks.sum(dim=1, keepdim=True) - object_masks).clamp(0, 1)
 
 
 def own_probabilities(object_logits: Tensor) -> Tensor:
