@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +111,24 @@ def test_onnx_segmenter_refuses_wrong_input(exported: Exported, tmp_path: Path) 
         OnnxSegmenter(folder, memory={"evry": 3})
     with pytest.raises(InputError, match=r"export_onnx\.py"):
         OnnxSegmenter(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"absence": "missing"}, {"gate": None}, {}])
+def test_onnx_segmenter_refuses_the_export_of_another_version(
+    exported: Exported, tmp_path: Path, change: dict[str, object]
+) -> None:
+    folder = tmp_path / "exported"
+    shutil.copytree(exported[1], folder)
+    path = folder / "settings.json"
+    settings = json.loads(path.read_text())
+    if change:
+        memory = settings["memory"] | change
+        settings["memory"] = {k: v for k, v in memory.items() if v != "missing"}
+    else:
+        del settings["top_k"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=r"settings\.json is of another version .*; export"):
+        OnnxSegmenter(folder)
 
 
 def test_export_script_compares_the_graphs_with_pytorch(

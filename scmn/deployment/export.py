@@ -7,7 +7,7 @@
                                    -> memory_key, memory_value
     <folder>/segment.onnx          query_key, query_value, stride8, stride4, memory_key,
                                    memory_value, previous_masks -> object_probabilities
-    <folder>/settings.json         what ``OnnxSegmenter`` must know about the network
+    <folder>/settings.json         what ``ExportedNetwork`` must know about it
 
 Shapes are those of ``scmn.networks.base`` with a batch of 1. Height and width, multiples of 16, and
 the numbers of objects and of remembered frames may change from call to call. ``segment`` takes
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from scmn.data.atomic import atomic_path
+from scmn.deployment.memory import POLICY_SETTINGS
 from scmn.errors import InputError
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.networks.base import STRIDE, MemoryNetwork, other_masks, own_probabilities
@@ -36,8 +37,6 @@ from scmn.networks.memory_read import ReadSettings
 
 READ_SETTINGS = ("top_k", "kernel")
 """Memory settings that become part of the graph."""
-POLICY_SETTINGS = ("every", "keep_annotated", "keep_previous", "max_frames", "absence")
-"""Those of ``OnnxSegmenter``."""
 _EXAMPLE = {"height": 6, "width": 8, "objects": 2, "frames": 3}
 """Sizes with which the graphs are traced, height and width at stride 16; all become dynamic."""
 

@@ -13,6 +13,9 @@ import numpy as np
 
 from scmn.errors import InputError, nearest_name
 
+POLICY_SETTINGS = ("every", "keep_annotated", "keep_previous", "max_frames", "absence")
+"""Those of ``MemorySettings`` that are applied here."""
+
 
 @dataclass
 class RememberedFrame:
@@ -50,8 +53,7 @@ class ArrayMemory:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """
         Args:
-            settings: ``every``, ``keep_annotated``, ``keep_previous``, ``max_frames`` and
-                ``absence``; see ``MemorySettings``.
+            settings: a value for each of ``POLICY_SETTINGS``; see ``MemorySettings``.
         """
         self.settings = settings
         self.groups: list[ObjectGroup] = []

@@ -5,7 +5,6 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
+from scmn.deployment.graphs import ExportedNetwork
 from scmn.deployment.memory import ArrayMemory, memory_settings, object_ids_of
 from scmn.deployment.probabilities import (
     mask_confidence,
@@ -22,9 +21,7 @@ from scmn.deployment.probabilities import (
     without_absent_objects,
 )
 from scmn.deployment.resampling import STRIDE, padding, resize, resize_masks, scaled_size
-from scmn.errors import InputError, in_one_line
-
-GRAPHS = ("encode_query", "encode_memory", "segment")
+from scmn.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -86,28 +83,14 @@ class OnnxSegmenter:
             threads: of the CPU (None: one per core).
 
         Raises:
-            InputError: a file is missing or not readable, or a setting is wrong.
+            InputError: a file is missing, not readable, or of another version of this package, or
+                a setting is wrong.
         """
         if size is not None and size < 1:
             raise InputError(f"size must be above 0 or None, not {size}")
-        try:
-            self._network = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads or 0
-            self._sessions = {
-                name: onnxruntime.InferenceSession(
-                    str(folder / f"{name}.onnx"), options, providers=list(providers)
-                )
-                for name in GRAPHS
-            }
-        except Exception as error:  # ONNX Runtime has a class of its own for every failure
-            raise InputError(
-                f"{folder} holds no exported network that can be loaded "
-                f"({in_one_line(error)}); expected the files of scripts/export_onnx.py"
-            ) from error
+        self._network = ExportedNetwork(folder, providers=providers, threads=threads)
         self.size = size
-        self._settings = memory_settings(self._network["memory"], memory or {})
-        self._colour = np.array(self._network["padding_colour"], np.float32)[:, None, None]
+        self._settings = memory_settings(self._network.memory, memory or {})
         self.reset()
 
     def reset(self) -> None:
@@ -170,7 +153,7 @@ class OnnxSegmenter:
         query: dict[str, np.ndarray] = {}
         segmented = None
         if self.object_ids and not (given and set(self.object_ids) <= set(given)):
-            query = self._call("encode_query", image=image)
+            query = self._network.call("encode_query", image=image)
             segmented = self._segment(query)
         # From here on the user's input cannot cause an error.
         self._frame_size = (frame.shape[0], frame.shape[1])
@@ -184,19 +167,13 @@ class OnnxSegmenter:
             probabilities = without_absent_objects(probabilities, present)
             cropped = probabilities[:, rows, columns]
         masks = probabilities[1:]
-        if not self._network["remembers_padding"]:
+        if not self._network.remembers_padding:
             masks = np.zeros_like(masks)
             masks[:, rows, columns] = cropped[1:]
         self._remember(image, masks, query, annotated=given is not None)
         self._time += 1
         known = None if labels is None or given is None else (labels.copy(), tuple(given))
         return OnnxPrediction(self.object_ids, self._frame_size, cropped, known)
-
-    def _call(self, graph: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        session = self._sessions[graph]
-        taken = {entry.name: inputs[entry.name] for entry in session.get_inputs()}
-        names = [entry.name for entry in session.get_outputs()]
-        return dict(zip(names, session.run(names, taken), strict=True))
 
     def _check_frame(self, frame: np.ndarray) -> tuple[int, int]:
         """Return the frame's size after scaling."""
@@ -212,10 +189,10 @@ class OnnxSegmenter:
             raise InputError(f"frame of {own[0]}x{own[1]} pixels: at least 16x16 are needed")
         size = scaled_size(own, self.size)
         positions = -(-size[0] // STRIDE) * -(-size[1] // STRIDE)
-        if positions < (self._network["top_k"] or 0):
+        if positions < (self._network.top_k or 0):
             raise InputError(
                 f"frame of {own[0]}x{own[1]} pixels: the memory is read at the best "
-                f"{self._network['top_k']} positions, but a frame has only {positions}"
+                f"{self._network.top_k} positions, but a frame has only {positions}"
             )
         return size
 
@@ -225,7 +202,7 @@ class OnnxSegmenter:
         image = resize(image, size).clip(0, 1)
         (top, bottom), (left, right) = padding(size)
         shape = (3, size[0] + top + bottom, size[1] + left + right)
-        padded = np.broadcast_to(self._colour, shape).copy()
+        padded = np.broadcast_to(self._network.padding_colour, shape).copy()
         padded[:, top : top + size[0], left : left + size[1]] = image
         return padded[None]
 
@@ -256,7 +233,7 @@ class OnnxSegmenter:
         own, first = [], 0
         for group in self._memory.groups:
             last = first + len(group.object_ids)
-            outputs = self._call(
+            outputs = self._network.call(
                 "segment",
                 **query,
                 memory_key=group.keys(),
@@ -296,8 +273,10 @@ class OnnxSegmenter:
         annotated: bool,
     ) -> None:
         if self.object_ids and self._memory.wants(self._time, annotated=annotated):
-            query = query or self._call("encode_query", image=image)
-            frame = self._call("encode_memory", image=image, object_masks=masks[None], **query)
+            query = query or self._network.call("encode_query", image=image)
+            frame = self._network.call(
+                "encode_memory", image=image, object_masks=masks[None], **query
+            )
             self._memory.remember(
                 self._time, frame["memory_key"], frame["memory_value"], annotated=annotated
             )
