@@ -58,11 +58,6 @@ class Processes:
         """Whether this process logs and writes."""
         return self.rank == 0
 
-    def wait_for_all(self) -> None:
-        """Return when every process has called this."""
-        if self.control is not None:
-            distributed.barrier(self.control)
-
     def any(self, flag: bool) -> bool:
         """Return whether ``flag`` holds in any process: the same answer in all of them."""
         return self.sum({"flag": float(flag)})["flag"] > 0

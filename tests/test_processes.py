@@ -65,7 +65,7 @@ from scmn.processes import join_processes
 with join_processes("cpu") as processes:
     if processes.rank == 1:
         raise ZeroDivisionError("the second process fails")
-    processes.wait_for_all()
+    processes.gather(None)
     print("never here")
 """
 
@@ -112,7 +112,6 @@ def test_a_single_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with join_processes("cpu") as processes:
         assert (processes.rank, processes.count, processes.first) == (0, 1, True)
         assert processes.device == torch.device("cpu")
-        processes.wait_for_all()
         assert processes.mean({"loss": torch.tensor(2.0)}) == {"loss": 2.0}
         assert processes.any(True)
         assert processes.gather(3) == [3]
