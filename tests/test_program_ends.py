@@ -18,7 +18,7 @@ from tests.programs import run_here, run_python
 
 WAITING = """
 import signal, sys, time
-from scmn.cli import run_program
+from scmn.program import run_program
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as under nohup
 def main():
@@ -26,7 +26,7 @@ def main():
     time.sleep(60)
 run_program(main)
 """
-PRINTING = "from scmn.cli import run_program; run_program(lambda: print('x' * int(1e6)))"
+PRINTING = "from scmn.program import run_program; run_program(lambda: print('x' * int(1e6)))"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and devices")
 
 
@@ -49,7 +49,7 @@ def test_a_signal_ends_a_program_with_one_line_and_its_status(number: signal.Sig
 
 def test_an_ignored_hangup_stays_ignored() -> None:
     code = (
-        "import os, signal; from scmn.cli import run_program; "
+        "import os, signal; from scmn.program import run_program; "
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
         "run_program(lambda: os.kill(os.getpid(), signal.SIGHUP))"
     )
@@ -98,7 +98,7 @@ def test_line_breaks_in_names_are_escaped() -> None:
 
 def test_line_breaks_in_warnings_are_escaped() -> None:
     code = (
-        "import logging; from scmn.cli import run_program; "
+        "import logging; from scmn.program import run_program; "
         r"run_program(lambda: logging.warning('%s ends early', 'a\nb'))"
     )
     assert run_python("-c", code).stderr == "WARNING: a\\nb ends early\n"
@@ -122,7 +122,7 @@ def test_an_error_of_the_system_is_one_line(option: str, tmp_path: Path) -> None
 
 def test_printed_names_need_not_be_text() -> None:
     code = (
-        "from scmn.cli import run_program; "
+        "from scmn.program import run_program; "
         r"run_program(lambda: print('wrote', 'a\udcff'))"
     )
     assert run_python("-c", code).stdout == "wrote a\\udcff\n"

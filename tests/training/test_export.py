@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from scmn import InputError, build_model
-from scmn.cli import run_program
 from scmn.networks.base import MemoryNetwork
+from scmn.program import run_program
 from scmn.training.checkpoint import Checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
 from tests.conftest import REPOSITORY, build_small
