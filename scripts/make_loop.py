@@ -8,13 +8,16 @@ OUT must be a new folder. Its frames and label maps are symbolic links to those 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from scmn.data.datasets import open_dataset
 from scmn.data.sequences import VideoSequence
 from scmn.errors import InputError
 from scmn.program import ArgumentParser, run_program
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -40,7 +43,8 @@ def main() -> None:
 
 def link_loop(sequence: VideoSequence, root: Path, count: int) -> None:
     """Link the first ``count`` frames of a sequence that is played forward and back."""
-    for number, index in enumerate(itertools.islice(there_and_back(len(sequence)), count)):
+    loop = there_and_back(range(len(sequence)))
+    for number, index in enumerate(itertools.islice(loop, count)):
         files = {"JPEGImages": sequence.image_paths[index]}
         if index in sequence.annotation_paths:
             files["Annotations"] = sequence.annotation_paths[index]
@@ -50,9 +54,9 @@ def link_loop(sequence: VideoSequence, root: Path, count: int) -> None:
             link.symlink_to(path.resolve())
 
 
-def there_and_back(count: int) -> Iterator[int]:
-    """Yield 0, 1, ..., count - 1, count - 2, ..., 1, 0, 1, ... without end."""
-    return itertools.cycle([*range(count), *range(count - 2, 0, -1)])
+def there_and_back(frames: Sequence[T]) -> Iterator[T]:
+    """Yield the frames forward, then backward, without end; none of them twice in a row."""
+    return itertools.cycle([*frames, *frames[-2:0:-1]])
 
 
 if __name__ == "__main__":

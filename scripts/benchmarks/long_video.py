@@ -6,11 +6,12 @@ machine slows both.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Iterator
 
 import numpy as np
+from make_loop import there_and_back
 from sizes import size_text
 from tqdm import tqdm
 
@@ -48,7 +49,7 @@ def measure(
         VideoSegmenter(model, memory={"max_frames": MAX_FRAMES}, precision=precision, device=device)
         for _ in range(2)
     )
-    video = _there_and_back(images, frames)
+    video = itertools.islice(there_and_back(images), frames)
     labels: np.ndarray | None = sequence.annotation(0)
     fresh_labels = labels
     peaks = {}
@@ -79,12 +80,6 @@ def measure(
             f"{1000 * statistics.median(beside):.0f}"
         ),
     }
-
-
-def _there_and_back(images: list[np.ndarray], frames: int) -> Iterator[np.ndarray]:
-    period = [*images, *images[-2:0:-1]]
-    for index in range(frames):
-        yield period[index % len(period)]
 
 
 def _timed(segmenter: VideoSegmenter, image: np.ndarray, labels: np.ndarray | None) -> float:
