@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from scmn.errors import InputError
 
@@ -17,6 +17,8 @@ IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 """In lower case; upper case is accepted as well."""
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+_QUARTER_TURNS = range(5, 9)
+"""EXIF orientations in which width and height are exchanged."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -34,6 +36,18 @@ def read_image(path: Path) -> np.ndarray:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return np.array(image.convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (H, W) of the image that :func:`read_image` reads, from the file's header if it can.
+
+    Raises:
+        InputError: the file is missing, or no image.
+    """
+    with open_image(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
+    return (width, height) if turned else (height, width)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from scmn.data.images import read_image
+from scmn.data.images import image_size, read_image
 from scmn.data.masks import VOID, GreyValues, check_size, keep_objects, read_label_map
 
 
@@ -110,7 +110,7 @@ class VideoSequence:
         """
         if isinstance(self.given_objects, dict):
             for index in filter(None, self.given_objects):  # frame 0 is next
-                size = self.image(index).shape[:2]
+                size = image_size(self.image_paths[index])
                 check_size(self.annotation(index), size, self.annotation_paths[index])
         for index, name in enumerate(self.frame_names):
             image = self.image(index)

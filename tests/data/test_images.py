@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scmn.data.images import list_images, natural_order, read_image
+from scmn.data.images import image_size, list_images, natural_order, read_image
 from scmn.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -54,6 +54,22 @@ def test_read_image_applies_exif_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: show the image a quarter turn clockwise
     Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(9))
+def test_image_size_is_that_of_the_image(tmp_path: Path, extension: str, orientation: int) -> None:
+    exif, path = Image.Exif(), tmp_path / f"a.{extension}"
+    exif[0x0112] = orientation
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    assert image_size(path) == read_image(path).shape[:2]
+
+
+def test_image_size_needs_the_header_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((200, 120), 50).save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert image_size(path) == (120, 200)
 
 
 def test_read_image_refuses_16_bits(tmp_path: Path) -> None:
