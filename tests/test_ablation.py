@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from scmn.inference.memory.settings import complete_settings
 from scmn.networks.base import MemoryNetwork
 from scmn.weights.files import save_weights
 from tests.conftest import REPOSITORY
-from tests.programs import run_here, run_python
+from tests.programs import run_here, start
 
 SCRIPT = "scripts/ablation.py"
 SHIPPED_PLANS = sorted((REPOSITORY / "configs/ablation").glob("*.yaml"))
@@ -104,11 +103,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_ablation_records_and_reports_runs(plan: Path) -> None:
+def test_ablation_records_and_reports_runs(plan: Path, tmp_path: Path) -> None:
     shares = (("--only", "first", "--only", "scmn"), ("--only", "given"))
-    with ThreadPoolExecutor() as processes:  # which record in one file, and report from it
-        for ended in processes.map(lambda share: run_python(SCRIPT, plan, *share), shares):
-            assert ended.returncode == 0, ended.stderr
+    folders = [tmp_path / share[-1] for share in shares]
+    for folder in folders:
+        folder.mkdir()
+    # Two at once record in one file, and report from it.
+    started = [start(f, SCRIPT, plan, *share) for f, share in zip(folders, shares, strict=True)]
+    for ended in [program.end() for program in started]:
+        assert ended.returncode == 0, ended.stderr
     results = json.loads((plan.parent / "docs/results.json").read_text())
     scored = {name: seeds["0"]["train"] for name, seeds in results["runs"].items()}
     assert set(scored) == {"scmn", "first", "given"}

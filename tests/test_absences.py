@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scmn.data.masks import write_label_map
-from tests.programs import run_python
+from tests.programs import run_here
 
 SIZE = (40, 60)
 LEFT, RIGHT = slice(0, 20), slice(40, 60)
@@ -59,7 +59,7 @@ def test_absences_prints_objects_found_again_and_ghosts(
     within: int, found: str, data: Path
 ) -> None:
     options = ["--dataset", "davis2017-val", "--data", data, "--within", within]
-    ended = run_python("scripts/absences.py", data.parent / "masks", *options)
+    ended = run_here("scripts/absences.py", data.parent / "masks", *options)
     assert ended.returncode == 0, ended.stderr
     rows = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines()[1:]}
     ghost = f"{100 * (0.25 + 1) / 9:.2f}"  # 3 absent frames of object 1 and 6 of object 2
@@ -78,7 +78,7 @@ def test_absences_reports_mistakes_in_one_line(
     masks: str, options: list[object], message: str, data: Path
 ) -> None:
     arguments = ["--dataset", "davis2017-val", "--data", data, *options]
-    ended = run_python("scripts/absences.py", data.parent / masks, *arguments)
+    ended = run_here("scripts/absences.py", data.parent / masks, *arguments)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert message in line

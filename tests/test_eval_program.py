@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import av
@@ -17,7 +16,7 @@ from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.data.video_writer import VideoWriter
 from tests.conftest import build_small
-from tests.programs import run_here, run_python
+from tests.programs import run_here, run_python, run_ranks
 
 FRAMES = 5
 
@@ -37,13 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run eval.py in two processes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    return run_python(*launch, "eval.py", *arguments)
-
-
-def test_eval_gives_the_same_masks_with_torchrun(
+def test_eval_gives_the_same_masks_in_two_processes(
     davis: Path, weights: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", weights, "--dataset", "davis2017-val", "--data", davis]
@@ -51,9 +44,10 @@ def test_eval_gives_the_same_masks_with_torchrun(
     assert alone.returncode == 0, alone.stderr
     assert "J&F" in alone.stdout
     assert "peak memory" in alone.stdout
-    shared = torchrun(*options, "--output", tmp_path / "shared")
-    assert shared.returncode == 0, shared.stderr
+    shared, second = run_ranks(tmp_path, "eval.py", *options, "--output", tmp_path / "shared")
+    assert (shared.returncode, second.returncode) == (0, 0), shared.stderr + second.stderr
     assert "per process, 2 of them" in shared.stdout
+    assert second.stdout == ""
     assert "per process" not in alone.stdout
     masks = sorted(
         path.relative_to(tmp_path / "alone") for path in tmp_path.glob("alone/masks/*/*")
@@ -141,8 +135,8 @@ def test_eval_takes_shades_as_ids_if_it_is_told_to(
     assert np.array_equal(written, shades)
 
 
-def error_lines(completed: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in completed.stderr.splitlines() if line.startswith("error: ")]
+def errors(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith("error: ")]
 
 
 def test_eval_reports_a_mistake_of_one_process_once(
@@ -152,22 +146,24 @@ def test_eval_reports_a_mistake_of_one_process_once(
     shutil.copytree(davis, tmp_path / "data")
     second = sorted((tmp_path / "data/JPEGImages/480p").iterdir())[1]  # of equal length: by name
     (second / "00002.jpg").write_bytes(b"no image")
-    completed = torchrun(
-        *("--weights", weights, "--dataset", "davis2017-val", "--data", tmp_path / "data"),
-        *("--output", tmp_path / "out"),
-    )
-    assert completed.returncode != 0
-    (line,) = error_lines(completed)
+    options = ["--dataset", "davis2017-val", "--data", tmp_path / "data", "--weights", weights]
+    ended = run_ranks(tmp_path, "eval.py", *options, "--output", tmp_path / "out")
+    assert [process.returncode for process in ended] == [2, 2]
+    printed = "".join(process.stderr for process in ended)
+    (line,) = errors(printed)
     assert f"{second.name}/00002.jpg" in line
-    assert "scmn/" not in completed.stderr  # no traceback of ours
+    assert "scmn/" not in printed  # no traceback of ours
     done = sorted(path.stem for path in (tmp_path / "out/records").glob("*.json"))
     assert done == [sorted(p.name for p in second.parent.iterdir())[i] for i in (0, 2)]
 
 
 def test_eval_reports_a_mistake_of_all_processes_once(davis: Path) -> None:
-    completed = torchrun("--dataset", "davis2017-val", "--data", davis, "--video", davis)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    options = ["--dataset", "davis2017-val", "--data", davis, "--video", davis]
+    completed = run_python(*torchrun, "eval.py", *options)
     assert completed.returncode != 0
-    assert error_lines(completed) == ["error: --video and --mask (or --box) must be given together"]
+    told = "error: --video and --mask (or --box) must be given together"
+    assert errors(completed.stderr) == [told]
 
 
 def test_eval_help_shows_examples_verbatim() -> None:

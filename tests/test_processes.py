@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,53 +16,52 @@ from scmn import InputError
 from scmn.processes import join_processes
 from tests.programs import run_processes
 
-SHARING = """
-import json, sys
-import torch
-from scmn import InputError
-from scmn.processes import join_processes
 
-def broken():
+def broken() -> float:
     raise InputError("disk full")
 
-with join_processes("cpu") as processes:
-    rank = processes.rank
-    seen = {"rank": rank, "count": processes.count, "first": processes.first}
-    seen["sum"] = processes.sum({"a": rank + 1.0, "b": torch.tensor(2.0)})
-    seen["mean"] = processes.mean({"a": rank + 1.0})
-    seen["any"] = [processes.any(rank == 1), processes.any(False)]
-    seen["gathered"] = processes.gather({"rank": rank})
-    seen["score"] = processes.on_first(lambda: 0.5 + rank)
-    try:
-        processes.on_first(broken)
-    except InputError as error:
-        seen["error"] = str(error)
-    seen["claimed"] = [list(processes.claim("abcde")), list(processes.claim(range(3)))]
-    try:
-        with processes.share_errors():
-            if rank == 1:
-                raise InputError("bad frame")
-    except InputError as error:
-        seen["shared error"] = str(error)
-    torch.manual_seed(rank)
-    network = processes.wrap(torch.nn.Linear(1, 1, bias=False))
-    network(torch.tensor([[rank + 1.0]])).sum().backward()
-    parameter = next(network.parameters())
-    seen["weight"], seen["gradient"] = parameter.item(), parameter.grad.item()
-    seen["statistics"] = []
-    for change in (True, False):
-        norm = torch.nn.BatchNorm1d(1).eval()
-        wrapped = processes.wrap(norm, buffers_change=change)
-        norm.running_mean.fill_(rank)
-        wrapped(torch.zeros(2, 1))
-        seen["statistics"].append(norm.running_mean.item())
-print(json.dumps(seen))
-"""
+
+def exchange() -> dict[str, Any]:
+    """What one of two processes sees of the other."""
+    with join_processes("cpu") as processes:
+        rank = processes.rank
+        seen: dict[str, Any] = {"rank": rank, "count": processes.count, "first": processes.first}
+        seen["sum"] = processes.sum({"a": rank + 1.0, "b": torch.tensor(2.0)})
+        seen["mean"] = processes.mean({"a": rank + 1.0})
+        seen["any"] = [processes.any(rank == 1), processes.any(False)]
+        seen["gathered"] = processes.gather({"rank": rank})
+        seen["score"] = processes.on_first(lambda: 0.5 + rank)
+        try:
+            processes.on_first(broken)
+        except InputError as error:
+            seen["error"] = str(error)
+        seen["claimed"] = [list(processes.claim("abcde")), list(processes.claim(range(3)))]
+        try:
+            with processes.share_errors():
+                if rank == 1:
+                    raise InputError("bad frame")
+        except InputError as error:
+            seen["shared error"] = str(error)
+        torch.manual_seed(rank)
+        network = processes.wrap(torch.nn.Linear(1, 1, bias=False))
+        network(torch.tensor([[rank + 1.0]])).sum().backward()
+        parameter = next(network.parameters())
+        seen["weight"], seen["gradient"] = parameter.item(), parameter.grad.item()
+        seen["statistics"] = []
+        for change in (True, False):
+            norm = torch.nn.BatchNorm1d(1).eval()
+            wrapped = processes.wrap(norm, buffers_change=change)
+            norm.running_mean.fill_(rank)
+            wrapped(torch.zeros(2, 1))
+            seen["statistics"].append(norm.running_mean.item())
+    return seen
+
 
 FAILING = """
 from scmn.processes import join_processes
 
 with join_processes("cpu") as processes:
+    print(processes.sum({"processes": 1}), flush=True)
     if processes.rank == 1:
         raise ZeroDivisionError("the second process fails")
     processes.gather(None)
@@ -71,7 +70,7 @@ with join_processes("cpu") as processes:
 
 
 def test_two_processes_exchange_and_claim() -> None:
-    seen = [json.loads(printed) for printed in run_processes(SHARING)]
+    seen = run_processes(exchange)
     assert [s["rank"] for s in seen] == [0, 1]
     assert [s["first"] for s in seen] == [True, False]
     for s in seen:
@@ -104,7 +103,7 @@ def test_a_failing_process_ends_the_others(tmp_path: Path) -> None:
     )
     assert result.returncode != 0
     assert "the second process fails" in result.stderr
-    assert "never here" not in result.stdout
+    assert result.stdout.splitlines() == 2 * ["{'processes': 2.0}"]
 
 
 def test_a_single_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:

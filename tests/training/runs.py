@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +15,8 @@ from scmn.config import Config
 from scmn.training.checkpoint import read_checkpoint
 from scmn.training.stage import Stage
 from scmn.training.trainer import train
-from tests.conftest import REPOSITORY, small_settings
+from tests.conftest import small_settings
+from tests.programs import run_ranks
 
 
 def training_config(
@@ -99,23 +96,6 @@ def killed_after(steps: int, settings: Config, run: Path) -> None:
             train(settings, run)
 
 
-def launch(arguments: list[object], *, torchrun: int = 0) -> subprocess.Popen[str]:
-    start = [sys.executable]
-    if torchrun:
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"]
-    # As many threads as the runs in this process: another number rounds differently.
-    threads = "1" if torchrun else str(torch.get_num_threads())
-    return subprocess.Popen(
-        [*start, "train.py", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored under nohup
-    )
-
-
 SAME_FOR_ANY_SPLIT = [
     "training.stages.main.batch_size=4",
     # Batch statistics would differ between the parts of the batch.
@@ -141,9 +121,8 @@ def check_two_processes_equal_one(
     ]
     train(load_config(path, overrides), tmp_path / "one", stage="main")
     arguments = ["--config", path, "--stage", "main", "--output", tmp_path / "two", *overrides]
-    process = launch(arguments, torchrun=2)
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
+    for ended in run_ranks(tmp_path, "train.py", *arguments):
+        assert ended.returncode == 0, ended.stderr
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=atol, rtol=rtol, msg=name)

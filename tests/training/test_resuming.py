@@ -12,7 +12,8 @@ import pytest
 from scmn import InputError, load_config
 from scmn.training.checkpoint import read_checkpoint
 from scmn.training.trainer import train
-from tests.training.runs import config, config_file, equal, killed_after, launch, weights
+from tests.programs import start
+from tests.training.runs import config, config_file, equal, killed_after, weights
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +47,25 @@ def test_train_resumes_a_run_that_was_killed_before_its_first_checkpoint(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_train_program_stopped_by_a_signal_resumes_bit_for_bit(davis: Path, tmp_path: Path) -> None:
-    iterations = 20
+    iterations = 12
     path = config_file(tmp_path, davis)
     override = f"training.stages.main.iterations={iterations}"
     arguments: list[object] = ["--config", path, "--stage", "main", override]
     train(load_config(path, [override]), tmp_path / "whole", stage="main")
 
-    process = launch([*arguments, "--output", tmp_path / "parts"])
+    program = start(tmp_path, "train.py", *arguments, "--output", tmp_path / "parts")
     deadline = time.monotonic() + 120
     while not (tmp_path / "parts/last.pt").is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=120)
+    program.send_signal(signal.SIGTERM)
+    ended = program.end()
     stopped_at = read_checkpoint(tmp_path / "parts/last.pt").iteration
     assert 0 < stopped_at < iterations
-    assert process.returncode == 128 + signal.SIGTERM, stderr
-    assert f"stopped after step {stopped_at}; run the same command to resume" in stdout
-    again = launch([*arguments, "--output", tmp_path / "parts"])
-    stdout, stderr = again.communicate(timeout=120)
-    assert again.returncode == 0, stderr
-    assert f"finished after {iterations} steps" in stdout
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert f"stopped after step {stopped_at}; run the same command to resume" in ended.stdout
+    again = start(tmp_path, "train.py", *arguments, "--output", tmp_path / "parts").end()
+    assert again.returncode == 0, again.stderr
+    assert f"finished after {iterations} steps" in again.stdout
     assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
 
 

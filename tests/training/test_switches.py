@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from scmn.data.clips.batch import ClipBatch, assemble_clip, collate_clips
 from scmn.data.clips.clip import DrawnClip
 from scmn.networks.backbones import BACKBONES, Backbone, Features, Trunk
 from scmn.networks.base import MemoryNetwork
-from scmn.processes import Processes
+from scmn.processes import Processes, join_processes
 from scmn.training.losses import VideoLoss
 from scmn.training.settings import LossSettings, UnrollMemorySettings
 from scmn.training.unroll import TrainingPass
@@ -134,26 +133,19 @@ def with_an_unused_projection() -> MemoryNetwork:
     return network
 
 
-PROGRAM = """
-import json
-import torch
-from scmn.networks.backbones import BACKBONES
-from scmn.processes import join_processes
-from tests.training import test_switches as shared
-
-BACKBONES["strides"] = shared.STRIDES
-with join_processes("cpu") as processes:
-    torch.manual_seed(processes.rank)
-    networks = [shared.build(**switches) for switches in shared.one_changed()]
-    trained = shared.train(processes, *networks)
-    trained += shared.train(processes, shared.build(mask_quality=True), cross_entropy=0)
-    try:
-        shared.train(processes, shared.with_an_unused_projection())
-        error = ""
-    except RuntimeError as failure:
-        error = str(failure)
-print(json.dumps({"trained": trained, "error": error}))
-"""
+def train_every_switch() -> dict[str, Any]:
+    """What each of two processes comes to."""
+    BACKBONES["strides"] = STRIDES
+    with join_processes("cpu") as processes:
+        torch.manual_seed(processes.rank)
+        trained = train(processes, *(build(**switches) for switches in one_changed()))
+        trained += train(processes, build(mask_quality=True), cross_entropy=0)
+        try:
+            train(processes, with_an_unused_projection())
+            error = ""
+        except RuntimeError as failure:
+            error = str(failure)
+    return {"trained": trained, "error": error}
 
 
 def unused(network: MemoryNetwork) -> list[str]:
@@ -174,7 +166,7 @@ def test_every_combination_of_switches_trains_all_parameters(
 
 
 def test_two_processes_train_every_switch() -> None:
-    first, second = (json.loads(printed) for printed in run_processes(PROGRAM))
+    first, second = run_processes(train_every_switch)
     assert len(first["trained"]) == 1 + 2 + 2 + 6 + 2
     assert first["trained"] == second["trained"]
     assert "Expected to have finished reduction" in first["error"]

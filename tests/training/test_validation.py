@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from scmn import InputError
-from scmn.processes import Processes
+from scmn.processes import join_processes
 from scmn.training.checkpoint import read_checkpoint
 from scmn.training.settings import ValidationSettings
 from scmn.training.stage import Stage
@@ -95,30 +94,22 @@ def test_train_stopped_by_a_signal_validates_when_it_is_resumed(
     assert read_checkpoint(tmp_path / "run/best.pt").best is not None
 
 
-VALIDATING = """
-import json
-from scmn.processes import join_processes
-from scmn.training.settings import ValidationSettings
-from scmn.training.validation import Validation
-from tests.conftest import build_small
-
-settings = ValidationSettings(every=1, dataset="davis2017-train", root=ROOT)
-with join_processes("cpu") as processes:
-    network = build_small("stcn")
-    if not processes.first:  # statistics differ where each process trains on its own clips
-        for buffer in network.buffers():
-            buffer.zero_()
-    print(json.dumps(Validation.open(settings, {}, "fp32").run(network, processes)))
-"""
-
-
-def test_validation_in_two_processes_gives_the_same_scores(davis: Path) -> None:
+def validated(davis: Path) -> Any:
+    """The scores that one of several processes comes to."""
     settings = ValidationSettings(every=1, dataset="davis2017-train", root=str(davis))
     validation = Validation.open(settings, {}, "fp32")
     assert validation is not None
-    alone = validation.run(build_small("stcn"), Processes(torch.device("cpu")))
-    first, second = run_processes(VALIDATING.replace("ROOT", repr(str(davis))))
-    assert json.loads(first) == json.loads(second) == alone
+    with join_processes("cpu") as processes:
+        network = build_small("stcn")
+        if not processes.first:  # statistics differ where each process trains on its own clips
+            for buffer in network.buffers():
+                buffer.zero_()
+        return validation.run(network, processes)
+
+
+def test_validation_in_two_processes_gives_the_same_scores(davis: Path) -> None:
+    alone = validated(davis)
+    assert run_processes(validated, davis) == [alone, alone]
 
 
 @pytest.mark.parametrize(
