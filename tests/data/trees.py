@@ -26,3 +26,11 @@ def add_mask(path: Path, *ids: int, size: tuple[int, int] = (6, 4)) -> Path:
 
 def numbered(count: int, step: int = 1) -> list[str]:
     return [f"{index:05d}" for index in range(0, count * step, step)]
+
+
+def save_pixels(
+    folder: Path, pixels: np.ndarray, mode: str | None = None, name: str = "m.png"
+) -> Path:
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(folder / name)
+    return folder / name
