@@ -104,8 +104,8 @@ class VideoWriter:
             format="mp4",
             container_options={"movflags": "+faststart"},  # playback starts while loading
         )
-        # x264's macroblock tree is not reproducible where the width is not a multiple of 16: it
-        # depends on what happens to be in the process's memory.
+        # x264's macroblock tree is not reproducible: at some sizes it depends on what happens to be
+        # in the process's memory.
         options = {"crf": str(self._quality), "mbtree": "0"}
         if self._timed:
             # With B-frames, which are reordered, the duration in the file would be too short.
