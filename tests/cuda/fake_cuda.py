@@ -29,12 +29,8 @@ from scmn.networks.base import MemoryNetwork
 
 CUDA = torch.device("cuda", 0)
 MEMORY_BYTES = 16 << 30
-NETWORKS_AND_PRECISIONS = [
-    *(("scmn", precision) for precision in ("fp32", "bf16", "fp16")),
-    ("stm", "bf16"),
-    ("stcn", "fp16"),
-]
-"""The precision is handled above the networks: one of them takes all."""
+NETWORKS_AND_PRECISIONS = [("scmn", "bf16"), ("stm", "fp32"), ("stcn", "fp16")]
+"""The precision is handled above the networks, so each is tried with one of them."""
 
 aten = torch.ops.aten
 
@@ -105,6 +101,8 @@ class _Operations(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         options = dict(kwargs or {})
+        if func is aten.upsample_bilinear2d.vec:
+            func, args = _upsampling(*args)
         if func.namespace == "aten":
             with self:  # inference mode does not break composite operations up
                 result = func.decompose(*args, **options)
@@ -136,6 +134,16 @@ class _Operations(TorchDispatchMode):
         self.cuda.count(index, "boolean index")
         assert index.dim() == 1, "flatten before indexing: the shape is made up otherwise"
         return index.new_empty(index.numel(), dtype=torch.int64)
+
+
+def _upsampling(
+    maps: Tensor, size: Sequence[int] | None, align_corners: bool, scales: Sequence[float] | None
+) -> tuple[Any, tuple[Any, ...]]:
+    """Ask for the kernel, which torch would replace by some 60 operations here."""
+    if size is None:
+        assert scales is not None
+        size = [int(n * scale) for n, scale in zip(maps.shape[2:], scales, strict=True)]
+    return aten.upsample_bilinear2d.default, (maps, size, align_corners, *(scales or (None, None)))
 
 
 def _one(dtype: torch.dtype) -> float | bool:

@@ -60,7 +60,7 @@ FORGETTING = [
 
 
 @pytest.mark.parametrize("forgetting", FORGETTING)
-@pytest.mark.parametrize("name", ["scmn", "stcn"])
+@pytest.mark.parametrize("name", ["stm", "stcn"])
 def test_forgetting_waits_for_nothing(
     fake_cuda: FakeCuda, name: str, forgetting: dict[str, Any]
 ) -> None:
