@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -57,8 +58,8 @@ class PeakMemory:
 def in_own_process(
     function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """Call a function in a fresh process, so that nothing else affects its memory."""
-    context = multiprocessing.get_context("spawn")
+    """Call a function in a process that has only imported, so that nothing else affects its memory."""
+    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments, **named).result()
 
