@@ -88,6 +88,7 @@ def _parser() -> ArgumentParser:
     add("--device", default="cpu", help="cpu, cuda, cuda:1 (cpu)")
     add("--precision", default="fp32", help="--many-objects, --long: fp32, tf32, bf16, fp16")
     add("--frames", type=int, default=2000, help="frames of a video; --metrics: in total (2000)")
+    add("--timed", type=int, default=100, help="--long: timed frames at either end (100)")
     add("--remembered", nargs="+", type=int, default=[12], help="--engine: frames in memory (12)")
     add(
         "--engines",
@@ -157,6 +158,7 @@ def _long_videos(given: argparse.Namespace) -> list[dict[str, str]]:
             long_video.measure,
             network,
             frames=given.frames,
+            timed=given.timed,
             size=size,
             precision=given.precision,
             device=given.device,

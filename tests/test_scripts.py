@@ -182,12 +182,18 @@ def test_benchmark_measures_many_objects_and_files() -> None:
 
 
 def test_benchmark_measures_long_videos() -> None:
-    options = ["--network", "scmn_tiny", "--frames", 402, "--size", "32x48"]
-    printed = script("benchmark.py", "--long", *options)
+    options = ["--network", "scmn_tiny", "--frames", 13, "--size", "32x48"]
+    printed = script("benchmark.py", "--long", "--timed", 3, *options)
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if "| " in line]
     long_video = next(row for row in rows if row[:2] == ["scmn_tiny", "fp32"])
-    assert long_video[3] == "402"
+    assert long_video[3] == "13"
     assert all(float(milliseconds) > 0 for milliseconds in long_video[-3:])
+
+
+def test_benchmark_refuses_a_video_shorter_than_its_timed_frames() -> None:
+    ended = run_here("scripts/benchmark.py", "--long", "--network", "scmn_tiny", "--frames", 399)
+    assert ended.returncode == 2
+    assert "--frames must be at least 4 times --timed, not 399 and 100" in ended.stderr
 
 
 def test_benchmark_refuses_to_record_two_measurements() -> None:

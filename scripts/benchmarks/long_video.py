@@ -25,21 +25,34 @@ from scmn.inference.settings import Precision
 
 RENDERED = 100
 """Number of different frames; the video plays them forwards and backwards."""
-EARLY = 200
-TIMED = 100
 MAX_FRAMES = 2
 
 
 def measure(
-    network: str, *, frames: int, size: tuple[int, int], precision: Precision, device: str
+    network: str,
+    *,
+    frames: int,
+    timed: int,
+    size: tuple[int, int],
+    precision: Precision,
+    device: str,
 ) -> dict[str, str]:
     """Segment a video of ``frames`` frames and return a row for a table.
+
+    Args:
+        network: ``NAME`` or ``NAME=WEIGHTS``.
+        frames: of the video.
+        timed: so many frames are timed at either end; at the start after as many untimed ones.
+        size: height, width.
+        precision: of the segmenter.
+        device: of the segmenter.
 
     Raises:
         InputError: the video is too short for the timed frames.
     """
-    if frames < EARLY + 2 * TIMED:
-        raise InputError(f"a long video has at least {EARLY + 2 * TIMED} frames, not {frames}")
+    if timed < 1 or frames < 4 * timed:
+        raise InputError(f"--frames must be at least 4 times --timed, not {frames} and {timed}")
+    early_end, late_begin = 2 * timed, frames - timed
     memory = PeakMemory(resolve_device(device))
     settings = SyntheticSettings(size=size, frames=RENDERED, objects=(1, 1))
     sequence = SyntheticSequence(settings, seed=0, number=0)
@@ -55,16 +68,16 @@ def measure(
     peaks = {}
     early, late, beside = [], [], []
     for time_step, image in enumerate(tqdm(video, total=frames, unit="frame")):
-        if time_step in (EARLY, frames - 2 * TIMED) and memory.is_known:
+        if time_step in (early_end, late_begin - timed) and memory.is_known:
             peaks[time_step] = f"{memory.peak:.0f}"
         taken = _timed(segmenter, image, labels)
         labels = None
-        if TIMED <= time_step < EARLY:
+        if timed <= time_step < early_end:
             early.append(taken)
-        elif time_step >= frames - TIMED:
+        elif time_step >= late_begin:
             late.append(taken)
             beside.append(_timed(fresh, image, None))
-        elif time_step >= frames - 2 * TIMED:
+        elif time_step >= late_begin - timed:
             _timed(fresh, image, fresh_labels)
             fresh_labels = None
     return {
@@ -72,11 +85,11 @@ def measure(
         "precision": precision,
         "size": size_text(size),
         "frames": str(frames),
-        f"peak memory of {EARLY} frames, MiB": peaks.get(EARLY, ""),
-        f"of all but {2 * TIMED}": peaks.get(frames - 2 * TIMED, ""),
-        f"ms a frame, {TIMED}–{EARLY}": f"{1000 * statistics.median(early):.0f}",
-        f"last {TIMED}": f"{1000 * statistics.median(late):.0f}",
-        f"frames {TIMED}–{EARLY} of another video, in turn with the last": (
+        f"peak memory of {early_end} frames, MiB": peaks.get(early_end, ""),
+        f"of all but {2 * timed}": peaks.get(late_begin - timed, ""),
+        f"ms a frame, {timed}–{early_end}": f"{1000 * statistics.median(early):.0f}",
+        f"last {timed}": f"{1000 * statistics.median(late):.0f}",
+        f"frames {timed}–{early_end} of another video, in turn with the last": (
             f"{1000 * statistics.median(beside):.0f}"
         ),
     }

@@ -58,7 +58,7 @@ class PeakMemory:
 def in_own_process(
     function: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Result:
-    """Call a function in a process that has only imported, so that nothing else affects its memory."""
+    """Call a function in a process that has only imported: nothing else affects its memory."""
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments, **named).result()
