@@ -177,12 +177,23 @@ def _compose(sources: Sequence[Source]) -> Config:
         merged = _merged(merged, content)
     named = partial(_with_source, sources=sources)
     try:
-        unresolved = OmegaConf.create(merged)
-        resolved = OmegaConf.to_container(unresolved, resolve=True, throw_on_missing=True)
+        # For hundreds of values omegaconf takes a second, so it is asked only where it is needed.
+        if _means_something_else(merged):
+            unresolved = OmegaConf.create(merged)
+            merged = OmegaConf.to_container(unresolved, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         # The first line says what is wrong; the rest is internal.
         raise InputError(f"{named(error.full_key or '')}: {str(error).splitlines()[0]}") from error
-    return check(Config, resolved, named)
+    return check(Config, merged, named)
+
+
+def _means_something_else(value: Any) -> bool:
+    """Return whether ``value`` or a part of it is ``${...}`` or omegaconf's ``???``."""
+    if isinstance(value, dict):
+        return any(map(_means_something_else, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_means_something_else, value))
+    return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def _merged(base: Any, change: Any) -> Any:
