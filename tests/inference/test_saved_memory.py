@@ -27,15 +27,17 @@ def begun(model: MemoryNetwork, **settings: object) -> VideoSegmenter:
     return segmenter
 
 
-FORGETTING = [
-    {"max_frames": 1},
-    {"max_frames": 2, "eviction": "usage"},
-    {"max_frames": None, "long_term": {"min_frames": 2, "max_frames": 3, "prototypes": 4}},
-]
+LONG_TERM = {"min_frames": 2, "max_frames": 3, "prototypes": 4}
 
 
-@pytest.mark.parametrize("forgetting", FORGETTING)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("precision", "forgetting"),
+    [
+        ("fp32", {"max_frames": 1}),
+        ("bf16", {"max_frames": 2, "eviction": "usage"}),
+        ("fp32", {"max_frames": None, "long_term": LONG_TERM}),
+    ],
+)
 def test_a_paused_video_continues_bit_for_bit(
     small_model: MemoryNetwork, precision: str, forgetting: dict[str, object], tmp_path: Path
 ) -> None:
