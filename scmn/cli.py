@@ -23,7 +23,7 @@ TRAIN_EXAMPLES = r"""
     %(prog)s --config configs/scmn.yaml --output runs/scmn      # again: resumes
     torchrun --nproc_per_node=4 train.py --config configs/stcn.yaml --output runs/stcn
 
-Trailing key=value arguments override the configuration: training.stages.main.iterations=50000.
+Arguments key=value override the configuration: training.stages.main.iterations=50000.
 """
 EVALUATE = r"""Segment videos with a trained network and score the masks."""
 EVALUATE_EXAMPLES = r"""
@@ -35,7 +35,7 @@ EVALUATE_EXAMPLES = r"""
     torchrun --nproc_per_node=4 eval.py --config configs/stcn.yaml --weights stcn.pth \
         --dataset davis2017-test-dev --data DAVIS-test
 
-Run the same command again to resume. Trailing key=value arguments override the configuration:
+Run the same command again to resume. Arguments key=value override the configuration:
 memory.every=3 evaluation.size=600.
 """
 ONLY_TO_SEGMENT = (
@@ -61,7 +61,11 @@ def _train_parser() -> ArgumentParser:
     add("--output", type=Path, help="folder of the run (default: runs/<name of the config>)")
     add("--stage", help="run only this stage of the configuration, such as pretrain or main")
     add("--resume", type=Path, help="checkpoint to resume from (default: last.pt in the output)")
-    add("--weights", type=Path, help="weights to start from")
+    add(
+        "--weights",
+        type=Path,
+        help="weights to start from; 'default': the model's bundled ones",
+    )
     add("overrides", nargs="*", metavar="key=value", help="override the configuration")
     return parser
 
