@@ -42,12 +42,12 @@ probabilities hardly differ and rounding decides: at one pixel in a thousand in 
 bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`, and of
 the plain memory read. Today's `scmn_small` reads with a [kernel](memory.md#kernelised-read) and
 takes longer: 7.3 frames/s instead of 8.2 ([model card](model_card.md#scores)). The table of SCMN on
-a CPU is of its former choices, which [scmn.md](scmn.md#cost) compares with the described.
+a CPU is of its former choices, which [scmn.md](scmn.md#cost) compares with the described ones.
 
-On a GPU the reference computes with torch's defaults, of which TF32 in convolutions is one. In
-float32 with three objects cuDNN chose kernels that took ten times as long as necessary: the package
-has let it time them since (a frame of STM with six remembered frames takes 64 ms instead of 600),
-and the table leaves these rows out.
+On a GPU the reference computes with torch's defaults, which include TF32 in convolutions. The table
+has no float32 rows for three objects: when they were measured, cuDNN chose kernels that took ten
+times as long as necessary. Since then the package lets cuDNN time its kernels first (a frame of STM
+with six remembered frames takes 64 ms instead of 600).
 
 ![Time per frame in milliseconds]({picture})
 """
