@@ -4,7 +4,7 @@
     python scripts/labelled_frames.py my.mp4 my-masks.zip --frame 0 40 80 --output data/mine
     python scripts/labelled_frames.py frames/ masks/ --output data/mine
 
-MASKS is a folder or a zip, such as the page's, of label PNGs named like their frames (00040.png).
+MASKS is a folder or a zip, such as scmn-demo's, of label PNGs named like their frames (00040.png).
 Run it once for each video: it writes OUTPUT/images/<video>-00040.png and OUTPUT/masks/<the same>.
 """
 
