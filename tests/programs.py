@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def start(
 
     Args:
         folder: what it prints is written to files in it.
-        program: path in the repository.
+        program: path in the repository, or ``-m``, which the name of a module follows.
         arguments: those of its command line.
         stdout: instead of a file in ``folder``.
         environment: added to the variables of this process.
@@ -111,11 +112,16 @@ def start(
     outputs = (stdout or folder / "stdout.txt", folder / "stderr.txt")
     process = FORKS.Process(
         target=_run,
-        args=(program, [*map(str, arguments)], outputs, {**os.environ, **(environment or {})}),
+        args=(program, [*map(str, arguments)], outputs, {**_environment(), **(environment or {})}),
         kwargs={"threads": threads or torch.get_num_threads(), "prepare": prepare},
     )
     process.start()
     return Started(process, *outputs)
+
+
+def _environment() -> dict[str, str]:
+    """The variables of this process but pytest's, with which NiceGUI expects its own test tools."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def _run(
@@ -127,6 +133,7 @@ def _run(
     threads: int,
     prepare: Callable[[], object] | None,
 ) -> None:
+    multiprocessing.current_process().name = "MainProcess"  # NiceGUI starts in no other
     # A background job ignores SIGINT, and a program under nohup SIGHUP.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -135,14 +142,19 @@ def _run(
             os.dup2(file.fileno(), stream.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # found anew, in the environment
     os.chdir(REPOSITORY)
     torch.set_num_threads(threads)
-    path = REPOSITORY / program
-    sys.argv = [program, *arguments]
-    sys.path.insert(0, str(path.parent))
     if prepare is not None:
         prepare()
-    runpy.run_path(str(path), run_name="__main__")
+    if program == "-m":
+        sys.argv = arguments
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [program, *arguments]
+        path = REPOSITORY / program
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")
 
 
 def run_ranks(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
 from tests.demo.projects import free_port
+from tests.programs import Started, start
 
 START_SECONDS = 120
 PATIENCE = 60_000
@@ -32,40 +29,40 @@ class RunningServer:
 
     url: str
     temporary: Path
-    process: subprocess.Popen[str]
+    program: Started
 
     def session_folders(self) -> list[Path]:
         return list(self.temporary.glob("scmn-demo-*/session-*"))
 
     def stop(self) -> int:
         """Stop it as Ctrl-C does and return its exit status."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=START_SECONDS)
+        self.program.send_signal(signal.SIGINT)
+        return self.program.end(timeout=START_SECONDS).returncode
 
 
 @contextlib.contextmanager
-def running_server(temporary: Path, *arguments: str) -> Iterator[RunningServer]:
+def running_server(folder: Path, *arguments: str) -> Iterator[RunningServer]:
     """Start ``scmn-demo`` and wait until it answers."""
+    temporary, printed = folder / "temporary", folder / "printed"
+    temporary.mkdir()
+    printed.mkdir()
     url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "scmn.demo.program", "--no-browser", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)}
-    environment.pop("PYTEST_CURRENT_TEST", None)  # with it NiceGUI expects its own test tools
-    process = subprocess.Popen(
-        [*command, "--port", url.rsplit(":", 1)[1]],
-        cwd=REPOSITORY,
-        env=environment,
-        text=True,
+    program = start(
+        printed,
+        *("-m", "scmn.demo.program", "--no-browser", *arguments),
+        *("--port", url.rsplit(":", 1)[1]),
+        environment={"TMPDIR": str(temporary)},
     )
     try:
         until = time.monotonic() + START_SECONDS
         while not _answers(f"{url}/no-such-page"):
-            assert process.poll() is None
+            assert program.process.is_alive(), program.end().stderr
             assert time.monotonic() < until
             time.sleep(0.1)
-        yield RunningServer(url, temporary, process)
+        yield RunningServer(url, temporary, program)
     finally:
-        process.kill()
-        process.wait()
+        program.process.kill()
+        program.process.join()
 
 
 def _answers(url: str) -> bool:
@@ -134,7 +131,7 @@ class Tab:
         self.page.mouse.move(*self.position(*points[0]))
         self.page.mouse.down()
         for point in points[1:]:
-            self.page.mouse.move(*self.position(*point), steps=4)
+            self.page.mouse.move(*self.position(*point))
         self.page.mouse.up()
         self.wait_for_other_image(shown)
 
