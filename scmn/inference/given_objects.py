@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,18 +17,32 @@ from scmn.inference.geometry import FrameGeometry
 from scmn.networks.aggregation import soft_aggregation
 
 
-def given_masks(
+@dataclass(frozen=True)
+class GivenObjects:
+    """The objects that are given on a frame."""
+
+    labels: np.ndarray
+    """The label map that they are given in, (H, W) at the frame's own size."""
+    masks: Mapping[int, Tensor]
+    """By id, (H, W) at the network's size."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(self.masks)
+
+
+def given_objects(
     labels: np.ndarray,
     objects: Sequence[int] | None,
     geometry: FrameGeometry,
     *,
     frame: int,
     device: torch.device,
-) -> dict[int, Tensor]:
-    """Return the given objects' masks by id, (H, W) at the network's size.
+) -> GivenObjects:
+    """Return the objects that are given in a label map.
 
     Args:
-        labels: label map (H, W).
+        labels: label map (H, W). It is copied: the user may change the array afterwards.
         objects: ids annotated in it (None: those that occur).
         geometry: the video's geometry.
         frame: index of the frame, for messages.
@@ -43,7 +58,8 @@ def given_masks(
     if not all(1 <= object_id <= MAX_OBJECT_ID for object_id in ids):
         raise InputError(f"object ids are 1..{MAX_OBJECT_ID}, not {list(ids)}")
     one_hot = upload(torch.from_numpy(to_one_hot(labels, ids)), device).float()
-    return dict(zip(ids, geometry.network_masks(one_hot.unsqueeze(0))[0], strict=True))
+    masks = geometry.network_masks(one_hot.unsqueeze(0))[0]
+    return GivenObjects(labels.copy(), dict(zip(ids, masks, strict=True)))
 
 
 def with_given_masks(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import SkipValidation
 from torch import Tensor
@@ -26,7 +25,7 @@ from scmn.inference.devices import (
 )
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.geometry import FrameGeometry
-from scmn.inference.given_objects import given_masks, with_given_masks
+from scmn.inference.given_objects import GivenObjects, given_objects, with_given_masks
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.memory.weights import frame_weights
@@ -153,9 +152,7 @@ class VideoSegmenter(Segmenter):
         objects: Sequence[int] | None = None,
     ) -> Prediction:
         """Segment the next frame; see :meth:`Segmenter.step`."""
-        prediction = self._advance(frame, labels, objects, needed=True)
-        assert prediction is not None
-        return prediction
+        return self._advance(frame, labels, objects)
 
     @exclusive
     @torch.inference_mode()
@@ -168,62 +165,47 @@ class VideoSegmenter(Segmenter):
     ) -> bool:
         """Advance by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
         if labels is not None or self.needs_next_frame:
-            self._advance(frame, labels, objects, needed=False)
+            self._advance(frame, labels, objects)
             return True
         self._video.frame_count += 1
         return False
 
     def _advance(
-        self,
-        frame: FrameImage,
-        labels: LabelMap | None,
-        objects: Sequence[int] | None,
-        *,
-        needed: bool,
-    ) -> Prediction | None:
-        """Segment the next frame and remember it; return its prediction if it is ``needed``."""
+        self, frame: FrameImage, labels: LabelMap | None, objects: Sequence[int] | None
+    ) -> Prediction:
+        """Segment the next frame and remember it."""
         if self._compiled:
             torch.compiler.cudagraph_mark_step_begin()  # the previous frame's outputs are not used
         image, geometry = self._network_image(frame)
-        label_map = None if labels is None else label_array(labels)
-        given = None if label_map is None else self._given_masks(label_map, objects, geometry)
+        given = None if labels is None else self._given_objects(labels, objects, geometry)
         objects_per_batch = self.objects_per_batch or self._fitting_objects(geometry)
-        video, tracked = self._video, self.object_ids
-        with autocast(self.device, self.precision):
-            query: QueryFeatures | None = None
-            segmentation: Segmentation | None = None
-            if tracked and not (given and given.keys() >= set(tracked)):
-                query = self.model.encode_query(image)
-                attention = self.bank.attention(self.frame_count, annotated=given is not None)
-                segmentation = self.model.segment(
-                    query,
-                    self.bank.memory(),
-                    video.previous_masks,
-                    read=replace(self._read, attention=attention),
-                    objects_per_batch=objects_per_batch,
-                )
+        query, segmentation = self._segment(image, given, objects_per_batch)
         # From here on the user's input cannot cause an error.
-        video.geometry = geometry
+        self._video.geometry = geometry
         if segmentation is not None and segmentation.attention:
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
-        prediction = self._prediction(probabilities, segmentation, geometry, given, label_map)
+        prediction = Prediction.of_frame(
+            probabilities,
+            self.object_ids,
+            geometry,
+            segmentation=segmentation,
+            given=given,
+            estimates_quality=self.model.estimates_quality,
+        )
         if self.memory_settings.absence is not None and self.object_ids:
             confidence = prediction.confidence * prediction.present
-            absent = self.bank.absent(confidence, given or ())
+            absent = self.bank.absent(confidence, given.ids if given else ())
             probabilities = without_objects(probabilities, absent)
             cropped = geometry.crop(probabilities[0])
             prediction = replace(prediction, network_probabilities=cropped)
-        masks = probabilities[:, 1:]
-        if not self.model.remembers_padding:
-            masks = geometry.without_padding(masks)
         try:
-            self._remember(image, masks, query, objects_per_batch, probabilities, prediction)
+            self._remember(image, query, probabilities, prediction, objects_per_batch)
         except Exception:  # memory is exhausted
             self.bank.drop_objects_without_memory()
             raise
-        video.frame_count += 1
-        return prediction if needed else None
+        self._video.frame_count += 1
+        return prediction
 
     @exclusive
     def remove_object(self, object_id: int) -> None:
@@ -299,11 +281,13 @@ class VideoSegmenter(Segmenter):
         image = geometry.network_image(image, self._colour)
         return image.contiguous(memory_format=torch.channels_last), geometry
 
-    def _given_masks(
-        self, labels: np.ndarray, objects: Sequence[int] | None, geometry: FrameGeometry
-    ) -> dict[int, Tensor]:
-        given = given_masks(labels, objects, geometry, frame=self.frame_count, device=self.device)
-        count = len({*self.object_ids, *given})
+    def _given_objects(
+        self, labels: LabelMap, objects: Sequence[int] | None, geometry: FrameGeometry
+    ) -> GivenObjects:
+        given = given_objects(
+            label_array(labels), objects, geometry, frame=self.frame_count, device=self.device
+        )
+        count = len({*self.object_ids, *given.ids})
         if count > self.max_objects:
             raise InputError(
                 f"frame {self.frame_count}: {count} objects, more than "
@@ -311,8 +295,27 @@ class VideoSegmenter(Segmenter):
             )
         return given
 
+    def _segment(
+        self, image: Tensor, given: GivenObjects | None, objects_per_batch: int
+    ) -> tuple[QueryFeatures | None, Segmentation | None]:
+        """Segment the known objects, unless masks are given for all of them."""
+        known = self.object_ids
+        if not known or (given and given.masks.keys() >= set(known)):
+            return None, None
+        with autocast(self.device, self.precision):
+            query = self.model.encode_query(image)
+            attention = self.bank.attention(self.frame_count, annotated=given is not None)
+            segmentation = self.model.segment(
+                query,
+                self.bank.memory(),
+                self._video.previous_masks,
+                read=replace(self._read, attention=attention),
+                objects_per_batch=objects_per_batch,
+            )
+        return query, segmentation
+
     def _with_given(
-        self, segmentation: Segmentation | None, given: dict[int, Tensor] | None, image: Tensor
+        self, segmentation: Segmentation | None, given: GivenObjects | None, image: Tensor
     ) -> Tensor:
         """Add the given objects to the segmented ones; probabilities (1, N + 1, H, W)."""
         if given is None:
@@ -323,18 +326,20 @@ class VideoSegmenter(Segmenter):
         if segmentation is not None:
             masks = segmentation.probabilities[0, 1:].unbind()
             segmented = dict(zip(self.object_ids, masks, strict=True))
-        self.bank.add_objects([i for i in given if i not in self.object_ids])
-        return with_given_masks(segmented, given, self.object_ids)
+        self.bank.add_objects([i for i in given.ids if i not in self.object_ids])
+        return with_given_masks(segmented, given.masks, self.object_ids)
 
     def _remember(
         self,
         image: Tensor,
-        masks: Tensor,
         query: QueryFeatures | None,
-        objects_per_batch: int,
         probabilities: Tensor,
         prediction: Prediction,
+        objects_per_batch: int,
     ) -> None:
+        masks = probabilities[:, 1:]
+        if not self.model.remembers_padding:
+            masks = prediction.geometry.without_padding(masks)
         annotated, time = prediction.given is not None, self.frame_count
         trusted: list[bool] | None = None
         if self.bank.judges(time, annotated=annotated):
@@ -352,40 +357,3 @@ class VideoSegmenter(Segmenter):
             frame = frame if weights is None else frame.weighted(weights)
             self.bank.remember(time, frame, annotated=annotated, trusted=trusted)
         self._video.previous_masks = masks if self.model.uses_previous_masks else None
-
-    def _quality(self, segmentation: Segmentation | None, given: Collection[int]) -> Tensor | None:
-        """Return the estimated IoU of all objects' masks, (N,): 1 for the given ones."""
-        if not self.model.estimates_quality:
-            return None
-        quality = torch.ones(len(self.object_ids), device=self.device)
-        if segmentation is not None and segmentation.quality is not None:
-            quality[: segmentation.quality.shape[1]] = segmentation.quality[0]
-        for object_id in given:
-            quality[self.object_ids.index(object_id)] = 1
-        return quality
-
-    def _prediction(
-        self,
-        probabilities: Tensor,
-        segmentation: Segmentation | None,
-        geometry: FrameGeometry,
-        given: dict[int, Tensor] | None,
-        labels: np.ndarray | None,
-    ) -> Prediction:
-        cropped = geometry.crop(probabilities[0])
-        prior = None if segmentation is None else segmentation.auxiliary.spatial_prior
-        return Prediction(
-            self.object_ids,
-            geometry,
-            cropped,
-            None if prior is None else _for_all_objects(prior[0, :, 0], len(self.object_ids)),
-            self._quality(segmentation, given or ()),
-            # A copy: the user may change the array before the prediction's labels are read.
-            None if given is None or labels is None else (labels.copy(), tuple(given)),
-        )
-
-
-def _for_all_objects(prior: Tensor, objects: int) -> Tensor:
-    """Append NaN for objects that were first given on this frame and have no prior yet."""
-    missing = prior.new_full((objects - prior.shape[0], *prior.shape[1:]), torch.nan)
-    return torch.cat([prior, missing])
