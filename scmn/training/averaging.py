@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scmn.errors import InputError
 from scmn.training.settings import AveragingSettings
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightAverage:
@@ -44,6 +47,12 @@ class WeightAverage:
                 average.copy_(value)
         get_ema_multi_avg_fn(self.decay())(averages, values, self.updates)
         self.updates += 1
+
+    def applied_to(self, network: Network) -> Network:
+        """Return a copy of the network with the averaged weights."""
+        averaged = copy.deepcopy(network)
+        averaged.load_state_dict(self.weights)
+        return averaged
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""

@@ -18,10 +18,16 @@ from scmn.inference.devices import autocast, float32_products, resolve_precision
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.features import Segmentation
 from scmn.processes import Processes
+from scmn.training.checkpoint import Checkpoint, restore_random_state
 from scmn.training.finiteness import LossCheck, with_overflow
 from scmn.training.losses import VideoLoss
 from scmn.training.normalization import check_images_per_pass, learns_statistics
-from scmn.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from scmn.training.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    restore_optimizer,
+    set_learning_rate,
+)
 from scmn.training.schedule import learning_rate_factor
 from scmn.training.settings import StageSettings, TrainingSettings
 from scmn.training.unroll import TrainingPass
@@ -153,6 +159,20 @@ class Stage:
         self.scaler.update()
         self.iteration += 1
         return StepResult({**sums, "gradient_norm": norm}, rate, batch, result.segmentations)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue where a checkpoint of this stage was written.
+
+        Raises:
+            InputError: its optimizer has another number of parameters.
+        """
+        restore_optimizer(self.optimizer, checkpoint.optimizer)
+        if checkpoint.scaler:
+            self.scaler.load_state_dict(dict(checkpoint.scaler))
+        self.iteration = checkpoint.stage_iteration
+        states = checkpoint.random_states
+        # With more processes than before, some share a state.
+        restore_random_state(states[self.processes.rank % len(states)], self.processes.device)
 
     def read(self, result: StepResult) -> dict[str, float]:
         """Return the scalars of a step: the host waits for the device, once.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from signal import Signals
 
 from scmn.build import build_model
 from scmn.config import Config, check_config, config_to_yaml
-from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
 from scmn.inference.devices import explain_exhausted_memory, resolve_precision
 from scmn.inference.memory.settings import complete_settings
@@ -18,15 +16,10 @@ from scmn.networks.base import MemoryNetwork
 from scmn.output_lock import output_lock
 from scmn.processes import Processes, join_processes
 from scmn.training.averaging import WeightAverage
-from scmn.training.checkpoint import (
-    Checkpoint,
-    random_state,
-    restore_random_state,
-    seed_everything,
-)
+from scmn.training.checkpoint import Checkpoint, random_state, seed_everything
 from scmn.training.checkpoint_folder import CheckpointFolder
+from scmn.training.config_file import require_own_config, write_config
 from scmn.training.interruption import Interruption
-from scmn.training.optimizer import restore_optimizer
 from scmn.training.pictures import clip_strip
 from scmn.training.preparation import prepare_network
 from scmn.training.progress import Progress, Throughput
@@ -140,12 +133,12 @@ class Trainer:
         for name in names[1:]:
             self._open_stage(name)  # and close it again: a mistake in any stage is reported now
         if checkpoint is not None:
-            self._restore_stage(self._opened, checkpoint)
+            self._opened.restore(checkpoint)
         self._stage_names = names
         self.progress = Progress(
             self.output / "tensorboard", visible=self.processes.first, iteration=self.iteration
         )
-        self.processes.on_first(self._save_config)
+        self.processes.on_first(lambda: write_config(self.output, self.config, self.history))
         if checkpoint is not None:
             self.progress.say(f"resuming from {checkpoint.path} at step {self.iteration}")
             for change in changed:
@@ -253,7 +246,10 @@ class Trainer:
         if self.validation is None:  # the settings changed since the checkpoint was written
             self.progress.say(f"step {self.iteration}: validation is left out")
         else:
-            scores = self.validation.run(self._network_to_validate(), self.processes)
+            network = (
+                self.network if self.average is None else self.average.applied_to(self.network)
+            )
+            scores = self.validation.run(network, self.processes)
             self.progress.scalars(
                 {f"validation/{name}": value for name, value in scores.items()}, self.iteration
             )
@@ -262,14 +258,6 @@ class Trainer:
             improved = self.best is None or scores["J&F"] > self.best
             self.best = scores["J&F"] if improved else self.best
         self._save(stage, best=improved)
-
-    def _network_to_validate(self) -> MemoryNetwork:
-        """The network, or one with the averaged weights."""
-        if self.average is None:
-            return self.network
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(self.average.weights)
-        return network
 
     def _save(self, stage: Stage, *, best: bool = False) -> None:
         self._check_losses(stage)
@@ -296,15 +284,6 @@ class Trainer:
             check_finite(checkpoint.model, f"the network after step {self.iteration}")
         self.processes.on_first(lambda: self.folder.save(checkpoint, best=best))
 
-    def _restore_stage(self, stage: Stage, checkpoint: Checkpoint) -> None:
-        restore_optimizer(stage.optimizer, checkpoint.optimizer)
-        if checkpoint.scaler:
-            stage.scaler.load_state_dict(dict(checkpoint.scaler))
-        stage.iteration = checkpoint.stage_iteration
-        states = checkpoint.random_states
-        # With more processes than before, some share a state.
-        restore_random_state(states[self.processes.rank % len(states)], self.processes.device)
-
     def _chosen_stages(self, stage: str | None) -> list[str]:
         names = list(self.settings.stages_in_order)
         if not names:
@@ -317,24 +296,9 @@ class Trainer:
     def _load(self, resume: Path | None) -> Checkpoint | None:
         """Read the checkpoint to resume from; InputError if the run would replace other files."""
         checkpoint = self.folder.load(resume)
-        path = self._config_path
-        # A run that was killed before its first checkpoint has left its own.
-        own = not path.exists() or path.read_bytes().endswith(config_to_yaml(self.config).encode())
-        if self.folder.is_empty and not own:
-            raise InputError(
-                f"{path} is not of this run, which would replace it; "
-                "move it away or choose another --output"
-            )
+        if self.folder.is_empty:
+            require_own_config(self.output, self.config)
         return checkpoint
-
-    @property
-    def _config_path(self) -> Path:
-        return self.output / "config.yaml"
-
-    def _save_config(self) -> None:
-        with atomic_path(self._config_path) as temporary:
-            changed = "".join(f"# changed {change}\n" for change in self.history)
-            temporary.write_text(changed + config_to_yaml(self.config), encoding="utf-8")
 
 
 def _left_stages(names: list[str], checkpoint: Checkpoint) -> list[str]:
