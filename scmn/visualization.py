@@ -6,7 +6,6 @@ Images are uint8 (H, W, 3) RGB. Nothing here affects a result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAPTION_HEIGHT = 26
 _CAPTION_MARGIN = 8
+_INK = (40, 40, 40)
+_GAP = 4  # between the images of a contact sheet, in pixels
 _OUTLINE_THICKNESS = 1 / 400  # per pixel of the shorter side
 
 
@@ -86,15 +87,13 @@ def contact_sheet(
     columns: int,
     *,
     captions: Sequence[str] | None = None,
-    gap: int = 4,
-    background: int = 255,
 ) -> np.ndarray:
     """Arrange images row by row in one, uint8 (H, W, 3), with captions below them if given.
 
         contact_sheet(overlays, columns=4, captions=["frame 0", "frame 10", ...])
 
     All cells have the size of the first image; images of other sizes are scaled to fit and keep
-    their aspect ratio. ``gap`` is in pixels, ``background`` a grey level.
+    their aspect ratio.
 
     Raises:
         ValueError: there is no image, a caption is missing, or ``columns`` is below 1.
@@ -109,15 +108,15 @@ def contact_sheet(
     below = _CAPTION_HEIGHT if captions is not None else 0
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    shape = (rows * (height + below + gap) + gap, columns * (width + gap) + gap, 3)
-    sheet = np.full(shape, background, np.uint8)
+    shape = (rows * (height + below + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3)
+    sheet = np.full(shape, 255, np.uint8)
     for place, image in enumerate(images):
-        top = gap + (place // columns) * (height + below + gap)
-        left = gap + (place % columns) * (width + gap)
+        top = _GAP + (place // columns) * (height + below + _GAP)
+        left = _GAP + (place % columns) * (width + _GAP)
         _put(sheet[top : top + height, left : left + width], image)
         if captions is not None:
             strip = sheet[top + height : top + height + below, left : left + width]
-            _write(strip, captions[place], dark=background > 127)
+            _write(strip, captions[place])
     return sheet
 
 
@@ -133,15 +132,14 @@ def _put(cell: np.ndarray, image: np.ndarray) -> None:
     cell[top : top + image.shape[0], left : left + image.shape[1]] = image
 
 
-def _write(strip: np.ndarray, text: str, *, dark: bool) -> None:
+def _write(strip: np.ndarray, text: str) -> None:
     """Write a line of text into a strip in place, scaled down to fit."""
     (length, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
     room = max(1, strip.shape[1] - 2 * _CAPTION_MARGIN)
     scale = min(0.5, room / max(1, length))
-    colour = (40, 40, 40) if dark else (230, 230, 230)
     canvas = np.ascontiguousarray(strip)
     baseline = _CAPTION_HEIGHT - _CAPTION_MARGIN
-    cv2.putText(canvas, text, (_CAPTION_MARGIN, baseline), _FONT, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (_CAPTION_MARGIN, baseline), _FONT, scale, _INK, 1, cv2.LINE_AA)
     strip[:] = canvas
 
 
@@ -167,54 +165,27 @@ def heat_map(image: np.ndarray, field: np.ndarray, *, opacity: float = 0.6) -> n
     return np.asarray(cv2.addWeighted(grey, 1 - opacity, coloured, opacity, 0))
 
 
-@dataclass(frozen=True)
-class FeatureBasis:
-    """Three directions in a space of C channels, and how they become red, green and blue."""
+def feature_colours(features: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return features (C, h, w) as colours, uint8 (h, w, 3): similar features look similar.
 
-    mean: np.ndarray
-    """(C,)."""
-    directions: np.ndarray
-    """(3, C), largest variance first; zeros if the features have fewer dimensions."""
-    low: np.ndarray
-    """(3,): coordinates that become 0."""
-    high: np.ndarray
-    """(3,): coordinates that become 255."""
-
-
-def feature_basis(features: np.ndarray | torch.Tensor) -> FeatureBasis:
-    """Return the principal components of features (C, h, w), scaled to percentiles 1 and 99.
+    Red, green and blue are the first three principal components, from percentile 1 to 99; missing
+    ones are 0.
 
     Raises:
         ValueError: the features are not three-dimensional or not finite.
     """
     positions = _positions(features)
-    mean = positions.mean(axis=0)
-    centred = positions - mean
+    centred = positions - positions.mean(axis=0)
     _, strengths, found = np.linalg.svd(centred, full_matrices=False)
     rank = int((strengths[:3] > 1e-6 * max(strengths[0], 1e-12)).sum())
     directions = np.zeros((3, positions.shape[1]))
     # The sign of a component is arbitrary; fix it, so that equal features get equal colours.
     signs = np.sign(found[:rank].sum(axis=1, keepdims=True))
     directions[:rank] = found[:rank] * np.where(signs == 0, 1, signs)
-    low, high = np.percentile(centred @ directions.T, (1, 99), axis=0)
-    return FeatureBasis(mean, directions, low, high)
-
-
-def feature_colours(
-    features: np.ndarray | torch.Tensor, *, basis: FeatureBasis | None = None
-) -> np.ndarray:
-    """Return features (C, h, w) as colours, uint8 (h, w, 3): similar features look similar.
-
-    Red, green and blue are the first three principal components; missing ones are 0. Pass the
-    ``basis`` of one map to use the same colours for others, such as later frames.
-
-    Raises:
-        ValueError: the features are not three-dimensional or not finite.
-    """
-    basis = feature_basis(features) if basis is None else basis
-    projected = (_positions(features) - basis.mean) @ basis.directions.T
-    span = np.where(basis.high > basis.low, basis.high - basis.low, 1.0)
-    levels = np.round(np.clip((projected - basis.low) / span, 0, 1) * 255).astype(np.uint8)
+    projected = centred @ directions.T
+    low, high = np.percentile(projected, (1, 99), axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    levels = np.round(np.clip((projected - low) / span, 0, 1) * 255).astype(np.uint8)
     return levels.reshape(*features.shape[1:], 3)
 
 
