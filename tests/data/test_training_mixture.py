@@ -190,7 +190,7 @@ def test_sample_numbers_are_shared_equally(world: int, stop: int) -> None:
 
 def test_clip_loader_gives_every_rank_as_many_batches(mixture: ClipMixture) -> None:
     loaders = [
-        ClipLoader(mixture, batch_size=2, stop=23, rank=rank, world_size=3) for rank in range(3)
+        ClipLoader(mixture, batch_size=2, start=1, rank=rank, world_size=3) for rank in range(3)
     ]
     assert [len(loader) for loader in loaders] == [3, 3, 3]
     assert len(list(loaders[2])) == 3
@@ -212,7 +212,7 @@ def test_clip_loader_reports_a_corrupt_image_in_one_line(tmp_path: Path, workers
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not known")
 def test_clip_loader_workers_ignore_signals_of_other_processes(mixture: ClipMixture) -> None:
-    batches = iter(ClipLoader(mixture, batch_size=2, workers=1, prefetch=1))
+    batches = iter(ClipLoader(mixture, batch_size=2, workers=1))
     next(batches)
     (worker,) = multiprocessing.active_children()
     for name in ("INT", "TERM"):
@@ -225,7 +225,6 @@ def test_clip_loader_refuses_samples_and_ranks_that_do_not_exist(mixture: ClipMi
     for numbers, message in (
         ({"rank": 2, "world_size": 2}, "rank 2 is not below the world size 2"),
         ({"start": 25}, r"sample number 25 to start from is not in 0\.\.24"),
-        ({"stop": 25}, "sample number 25 is above the stage's 24 samples"),
     ):
         with pytest.raises(InputError, match=message):
             ClipLoader(mixture, batch_size=1, **numbers)  # type: ignore[arg-type]

@@ -148,8 +148,8 @@ def test_read_static_labels_refuses_faint_masks(tmp_path: Path) -> None:
 def test_images_of_videos_takes_annotated_frames(tmp_path: Path) -> None:
     sequence = video(tmp_path / "dog", [labels_with((3, 5))] * 4, step=2)
     merged = dataclasses.replace(sequence, merge_objects=True)
-    images = images_of_videos([merged], every=2)
-    assert [image.image_path.stem for image in images] == ["00000", "00004"]
+    images = images_of_videos([merged])
+    assert [image.image_path.stem for image in images] == ["00000", "00002", "00004", "00006"]
     assert np.unique(images[0].read()[1]).tolist() == [0, 1]
 
 

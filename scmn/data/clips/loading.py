@@ -116,27 +116,21 @@ class ClipLoader:
         *,
         batch_size: int,
         start: int = 0,
-        stop: int | None = None,
         rank: int = 0,
         world_size: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
-        prefetch: int = 2,
     ) -> None:
-        """``stop`` defaults to the mixture's end; each worker prefetches ``prefetch`` batches."""
-        stop = len(mixture) if stop is None else stop
-        if stop > len(mixture):
-            raise InputError(f"sample number {stop} is above the stage's {len(mixture)} samples")
+        numbers = SampleNumbers(start=start, stop=len(mixture), rank=rank, world_size=world_size)
         self._loader = DataLoader(
             _GuardedMixture(mixture),
             batch_size=batch_size,
-            sampler=SampleNumbers(start=start, stop=stop, rank=rank, world_size=world_size),
+            sampler=numbers,
             num_workers=workers,
             collate_fn=_collate,
             pin_memory=pin_memory,
             drop_last=True,
             worker_init_fn=_prepare_worker,
-            prefetch_factor=prefetch if workers else None,
             # The loader must not draw from the global generator, which training uses.
             generator=torch.Generator().manual_seed(mixture.seed),
         )

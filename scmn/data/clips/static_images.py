@@ -90,8 +90,8 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
     return split
 
 
-def images_of_videos(sequences: Iterable[VideoSequence], *, every: int = 1) -> list[StaticImage]:
-    """Return every n-th annotated frame of video sequences as still images."""
+def images_of_videos(sequences: Iterable[VideoSequence]) -> list[StaticImage]:
+    """Return the annotated frames of video sequences as still images."""
     return [
         StaticImage(
             sequence.image_paths[index],
@@ -99,7 +99,7 @@ def images_of_videos(sequences: Iterable[VideoSequence], *, every: int = 1) -> l
             merge_objects=sequence.merge_objects,
         )
         for sequence in sequences
-        for index in sorted(sequence.annotation_paths)[::every]
+        for index in sorted(sequence.annotation_paths)
     ]
 
 

@@ -11,14 +11,15 @@ from scmn.data.clips.curriculum import SkipCurriculum
 from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 
+KEPT_SCENES = 16
 _ENDLESS = 2**31
 
 
 class SyntheticClips:
     """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or of endless new ones.
 
-    Composing a scene takes as long as rendering ten of its frames, so each process keeps the last
-    few.
+    Composing a scene takes as long as rendering ten of its frames, so each process keeps the
+    last ``KEPT_SCENES``.
     """
 
     def __init__(
@@ -28,25 +29,22 @@ class SyntheticClips:
         seed: int,
         scenes: int,
         settings: ClipSettings,
-        name: str = "synthetic",
         endless: bool = False,
-        kept_scenes: int = 16,
         augmentation: VideoAugmentation | None = None,
         curriculum: SkipCurriculum | None = None,
     ) -> None:
         """``scenes`` is the number of clips in a pass over the data. With ``endless`` each clip
         shows a new scene; otherwise every pass shows the same scenes."""
-        self.name = name
+        self.name = "synthetic"
         self.settings = settings
         self._synthetic = synthetic
         self._seed = seed
         self._scenes = scenes
         self._endless = endless
-        self._kept_scenes = kept_scenes
         self._kept: OrderedDict[int, SyntheticSequence] = OrderedDict()
         self._clips = VideoClips(
             [self._sequence(0)],
-            name=name,
+            name=self.name,
             settings=settings,
             augmentation=augmentation,
             curriculum=curriculum,
@@ -65,6 +63,6 @@ class SyntheticClips:
         if sequence is None:
             sequence = SyntheticSequence(self._synthetic, self._seed, number)
         self._kept[number] = sequence
-        if len(self._kept) > self._kept_scenes:
+        if len(self._kept) > KEPT_SCENES:
             self._kept.popitem(last=False)
         return sequence
