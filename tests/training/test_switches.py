@@ -1,4 +1,4 @@
-"""SCMN trains all its parameters with every combination of its switches."""
+"""SCMN trains all its parameters with its switches in every combination of three."""
 
 from __future__ import annotations
 
@@ -86,8 +86,12 @@ def build(**switches: Any) -> MemoryNetwork:
 
 
 def combinations() -> Iterator[dict[str, Any]]:
-    for chosen in itertools.product(*PARTS.values(), *CHOICES.values()):
-        yield dict(itertools.chain(*(choice.items() for choice in chosen)))
+    """Combine the parts in every way, and of the choices any three in every way."""
+    for parts in itertools.product(*PARTS.values()):
+        for a, b, c, d in itertools.product((0, 1), repeat=4):
+            numbers = (a, b, c, d, a ^ b ^ c, b ^ c ^ d)  # a fractional factorial design
+            chosen = (of[n] for of, n in zip(CHOICES.values(), numbers, strict=True))
+            yield dict(itertools.chain(*(choice.items() for choice in (*parts, *chosen))))
 
 
 def one_changed() -> list[dict[str, Any]]:
@@ -153,14 +157,20 @@ def unused(network: MemoryNetwork) -> list[str]:
     return [name for name, parameter in network.named_parameters() if parameter.grad is None]
 
 
-def test_every_combination_of_switches_trains_all_parameters(
+def test_combinations_combine_any_three_choices_in_every_way() -> None:
+    for three in itertools.combinations(CHOICES, 3):
+        ways = {tuple(name in switches for name in three) for switches in combinations()}
+        assert len(ways) == 2**3
+
+
+def test_combinations_of_switches_train_all_parameters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(BACKBONES, "strides", STRIDES)
     with torch.backends.mkldnn.flags(enabled=False):  # it is slow for maps of a few pixels
         wrong = {str(switches): unused(build(**switches)) for switches in combinations()}
         control = unused(with_an_unused_projection())
-    assert len(wrong) == 3 * 3 * 2**6
+    assert len(wrong) == 3 * 3 * 2**4
     assert {switches: names for switches, names in wrong.items() if names} == {}
     assert control == ["query_projection.value.weight", "query_projection.value.bias"]
 
