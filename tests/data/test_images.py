@@ -136,12 +136,14 @@ def test_list_images_refuses_an_empty_or_missing_folder(tmp_path: Path) -> None:
         list_images(tmp_path / "none")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=8), max_size=8), st.data())
 def test_natural_order_is_total(names: list[str], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(names))
     assert sorted(names, key=natural_order) == sorted(shuffled, key=natural_order)
 
 
+@settings(max_examples=40)
 @given(st.sets(st.integers(0, 10**6), min_size=2))
 def test_natural_order_sorts_numbers_by_value(numbers: set[int]) -> None:
     names = [f"frame_{number}.jpg" for number in numbers]
