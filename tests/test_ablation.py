@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +106,28 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def fork_programs() -> None:
+    """Let a script start train.py and eval.py as forks that have torch imported."""
+
+    def run(command: Any, **options: Any) -> Any:
+        if command[0] != sys.executable:
+            return run_command(command, **options)
+        with tempfile.TemporaryDirectory() as printed:
+            return start(Path(printed), *command[1:]).end()
+
+    run_command, subprocess.run = subprocess.run, run  # type: ignore[assignment]
+
+
 def test_ablation_records_and_reports_runs(plan: Path, tmp_path: Path) -> None:
     shares = (("--only", "first", "--only", "scmn"), ("--only", "given"))
     folders = [tmp_path / share[-1] for share in shares]
     for folder in folders:
         folder.mkdir()
     # Two at once record in one file, and report from it.
-    started = [start(f, SCRIPT, plan, *share) for f, share in zip(folders, shares, strict=True)]
+    started = [
+        start(folder, SCRIPT, plan, *share, prepare=fork_programs)
+        for folder, share in zip(folders, shares, strict=True)
+    ]
     for ended in [program.end() for program in started]:
         assert ended.returncode == 0, ended.stderr
     results = json.loads((plan.parent / "docs/results.json").read_text())

@@ -116,7 +116,12 @@ INPUTS = [
         lambda s: s.torch_weights,
         lambda s: s.segment("--config", s.config, "--weights", s.torch_weights),
     ),
-    Input("run.json", lambda s: s.results / "run.json", Scene.segment),
+    Input(
+        "run.json",
+        lambda s: s.results / "run.json",
+        Scene.segment,
+        without={"flipped bit"},  # which makes it that of other settings if it hits one
+    ),
     Input(
         "list of sequences",
         lambda s: s.davis / "ImageSets/2017/val.txt",
