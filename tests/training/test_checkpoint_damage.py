@@ -7,8 +7,6 @@ import os
 import resource
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import torch
 from scmn import InputError
 from scmn.training.checkpoint import read_checkpoint
 from scmn.training.checkpoint_folder import CheckpointFolder
-from tests.conftest import REPOSITORY
+from tests.programs import FORKS
 from tests.training.checkpoints import checkpoint, names
 
 
@@ -148,26 +146,19 @@ def fails_for_folders(code: int) -> Callable[[int], None]:
     return fsync
 
 
-KILLED_WHILE_WRITING = """
-import os, signal, sys
-from dataclasses import replace
-from scmn.training.checkpoint import read_checkpoint
-from scmn.training.checkpoint_folder import CheckpointFolder
-folder = CheckpointFolder(sys.argv[1])
-second = replace(read_checkpoint(folder.last), iteration=2)
-os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-folder.save(second)
-"""
+def killed_while_writing(path: Path) -> None:
+    folder = CheckpointFolder(path)
+    second = checkpoint(iteration=2)
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    folder.save(second)
 
 
 def test_save_killed_while_writing_keeps_the_old_checkpoint(folder: CheckpointFolder) -> None:
     folder.save(checkpoint(1))
-    result = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_WRITING, str(folder.folder)],
-        cwd=REPOSITORY,
-        timeout=120,
-    )
-    assert result.returncode == -signal.SIGKILL
+    process = FORKS.Process(target=killed_while_writing, args=(folder.folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     last = folder.load()
     assert last is not None
     assert last.iteration == 1
