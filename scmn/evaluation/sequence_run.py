@@ -32,6 +32,7 @@ from scmn.exports import FRAME_RATE, SequenceExports
 from scmn.inference.base import Segmenter
 from scmn.inference.devices import explain_exhausted_memory
 from scmn.inference.frames import upload_frame
+from scmn.inference.geometry import FrameGeometry
 from scmn.inference.prediction import Prediction
 from scmn.inference.settings import Direction
 from scmn.visualization import contact_sheet, overlay
@@ -41,6 +42,20 @@ PICTURES_PER_SEQUENCE = 4
 PICTURE_HEIGHT, PICTURE_WIDTH = 240, 640
 """Of the largest picture: four of a panorama would be wider than a JPEG can be."""
 PICTURE_QUALITY = 95
+
+
+@dataclass
+class _Counts:
+    """What is counted and timed of a sequence, for its record."""
+
+    frames: int = 0
+    segmented: int = 0
+    timed: int = 0
+    network_seconds: float = 0.0
+    total_seconds: float = 0.0
+    objects: set[int] = field(default_factory=set)
+    written: list[str] = field(default_factory=list)
+    """Names of the frames whose masks were written."""
 
 
 @dataclass
@@ -62,6 +77,8 @@ class SequenceRun:
     """Of all sequences that the segmenter has seen: tells which frames are not timed."""
     processes: int = 1
     """How many processes share the evaluation, for the record."""
+    _counts: _Counts = field(default_factory=_Counts, init=False)
+    _input: SequenceInput = field(init=False)
 
     def run(self) -> SequenceRecord:
         """Segment the sequence and write its files.
@@ -73,37 +90,38 @@ class SequenceRun:
             InputError: a frame or mask is wrong, a file cannot be written or is the user's, or the
                 device runs out of memory.
         """
-        source, device = self.source, self.segmenter.device
-        self._input = SequenceInput.of(source)
+        self._input = SequenceInput.of(self.source)
         self.segmenter.reset()
-        _reset_peak_memory(device)
-        pictures = _Pictures(len(source) if self.pictures else 0)
-        self._network_seconds = self._total_seconds = 0.0
-        self._written: list[str] = []
-        self._segmented = self._timed = 0
+        _reset_peak_memory(self.segmenter.device)
+        pictures = _Pictures(len(self.source) if self.pictures else 0)
         predictions = self._predictions if self.direction == "forward" else self._both_directions
-        frames, objects = 0, set[int]()
-        last: Prediction | None = None
+        geometry: FrameGeometry | None = None
         with self._exports() as exports, write_behind() as files:
             for frame, prediction in predictions(files):
-                frames += 1
-                objects.update(self.segmenter.object_ids)
+                self._counts.frames += 1
+                self._counts.objects.update(self.segmenter.object_ids)
                 if prediction is not None:
-                    last = prediction
+                    geometry = prediction.geometry
                     name = self._file_name(frame)
                     exports.write(name, frame.image, prediction.labels, frame.time)
                     pictures.offer(frame, prediction)
                 self.on_frame()
-        pictures.write(self.folder.picture(source.name), self._files)
-        height, width = (0, 0) if last is None else last.geometry.frame_size
-        network = (0, 0) if last is None else last.geometry.network_size
-        record = SequenceRecord(
-            name=source.name,
+        pictures.write(self.folder.picture(self.source.name), self._files)
+        record = self._record(geometry)
+        self.folder.finish(record, self._files)
+        return record
+
+    def _record(self, geometry: FrameGeometry | None) -> SequenceRecord:
+        height, width = (0, 0) if geometry is None else geometry.frame_size
+        network = (0, 0) if geometry is None else geometry.network_size
+        counts, device = self._counts, self.segmenter.device
+        return SequenceRecord(
+            name=self.source.name,
             fingerprint=self._input.fingerprint,
-            frames=frames,
-            segmented_frames=self._segmented,
-            timed_frames=self._timed,
-            objects=len(objects),
+            frames=counts.frames,
+            segmented_frames=counts.segmented,
+            timed_frames=counts.timed,
+            objects=len(counts.objects),
             height=height,
             width=width,
             network_height=network[0],
@@ -111,14 +129,12 @@ class SequenceRun:
             device=device_name(device),
             precision=self.segmenter.precision,
             processes=self.processes,
-            network_seconds=self._network_seconds,
-            total_seconds=self._total_seconds,
+            network_seconds=counts.network_seconds,
+            total_seconds=counts.total_seconds,
             peak_memory_bytes=peak_memory_bytes(device),
-            written=tuple(self._written),
+            written=tuple(counts.written),
             exports=tuple(self.exports),
         )
-        self.folder.finish(record, self._files)
-        return record
 
     @cached_property
     def _files(self) -> WrittenFiles:
@@ -131,7 +147,7 @@ class SequenceRun:
         Where nothing is written or shown, there is no prediction. The labels of a frame are read
         when the device has got the next one, so that it always has work.
         """
-        frames = read_ahead(self._uploaded_frames())
+        counts, frames = self._counts, read_ahead(self._uploaded_frames())
         ready: tuple[Frame, Prediction | None] | None = None
         while True:
             start = time.perf_counter()
@@ -145,10 +161,10 @@ class SequenceRun:
             if item is None:
                 files.flush()
             if not (item and segmented and self._warms_up(item[0])):
-                self._timed += segmented
-                self._network_seconds += done - decoded
-                self._total_seconds += time.perf_counter() - start
-            self._segmented += segmented
+                counts.timed += segmented
+                counts.network_seconds += done - decoded
+                counts.total_seconds += time.perf_counter() - start
+            counts.segmented += segmented
             if ready is not None:
                 yield ready
             if item is None:
@@ -157,9 +173,9 @@ class SequenceRun:
 
     def _both_directions(self, files: WriteBehind) -> Iterator[tuple[Frame, Prediction | None]]:
         """As :meth:`_predictions`, from each given mask to earlier frames, too."""
-        start = time.perf_counter()
+        counts, start = self._counts, time.perf_counter()
         frames = list(self.source.frames())
-        self._total_seconds = time.perf_counter() - start
+        counts.total_seconds = time.perf_counter() - start
         given = {frame.index: frame.labels for frame in frames if frame.labels is not None}
         images = [frame.image for frame in frames]
         predictions = self.segmenter.run(images, given, direction="both")
@@ -168,20 +184,20 @@ class SequenceRun:
             with self._located(f"sequence '{self.source.name}'"):
                 prediction = next(predictions)
                 labels = prediction.labels
-            self._network_seconds += time.perf_counter() - start
+            counts.network_seconds += time.perf_counter() - start
             self._write(files, frame, labels)
             if frame is frames[-1]:
                 files.flush()
-            self._total_seconds += time.perf_counter() - start
-            self._segmented += bool(prediction.object_ids)
+            counts.total_seconds += time.perf_counter() - start
+            counts.segmented += bool(prediction.object_ids)
             yield frame, prediction
-        self._timed = self._segmented  # the passes are not divided: warm-up is timed, too
+        counts.timed = counts.segmented  # the passes are not divided: warm-up is timed, too
 
     def _write(self, files: WriteBehind, frame: Frame, labels: np.ndarray) -> None:
         if self.source.is_written(frame.name):
             path = prediction_path(self.folder.masks, self.source.name, frame.name)
             files.submit(write_label_map, path, labels, before_rename=self._files.claim)
-            self._written.append(frame.name)
+            self._counts.written.append(frame.name)
 
     def _uploaded_frames(self) -> Iterator[tuple[Frame, torch.Tensor]]:
         """Read the frames and start their copies to the device."""
