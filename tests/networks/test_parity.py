@@ -10,18 +10,28 @@ import torch
 from torch import Tensor
 
 from scmn import VideoSegmenter, build_model
+from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
+
+
+@pytest.fixture(scope="module")
+def published(published_file: tuple[str, Path]) -> tuple[str, MemoryNetwork]:
+    """A network's name and the network with the weights of the published file."""
+    name, path = published_file
+    return name, build_model(name, weights=path)
 
 
 def relative_difference(obtained: Tensor, expected: np.ndarray) -> float:
     return float((obtained - torch.from_numpy(expected)).abs().max() / np.abs(expected).max())
 
 
-def test_video_equals_the_published_code(published_file: tuple[str, Path], golden: Path) -> None:
-    name, path = published_file
+def test_video_equals_the_published_code(
+    published: tuple[str, MemoryNetwork], golden: Path
+) -> None:
+    name, model = published
     expected = np.load(golden / f"{name}.npz")["probs"]
     clip = np.load(golden / "clip.npz")
-    segmenter = VideoSegmenter(build_model(name, weights=path))
+    segmenter = VideoSegmenter(model)
     predictions = list(segmenter.run(clip["frames"], clip["mask"]))
 
     probabilities = np.stack([p.probabilities.numpy() for p in predictions])
@@ -35,8 +45,10 @@ def test_video_equals_the_published_code(published_file: tuple[str, Path], golde
 
 
 @torch.no_grad()
-def test_stages_equal_the_published_code(published_file: tuple[str, Path], golden: Path) -> None:
-    name, path = published_file
+def test_stages_equal_the_published_code(
+    published: tuple[str, MemoryNetwork], golden: Path
+) -> None:
+    name, model = published
     expected = np.load(golden / f"{name}.npz")
     suffix = "_full_softmax" if name == "stcn" else ""
     clip = np.load(golden / "clip.npz")
@@ -44,7 +56,6 @@ def test_stages_equal_the_published_code(published_file: tuple[str, Path], golde
     label_map = torch.from_numpy(clip["mask"][:48, :64])
     masks = torch.stack([label_map == i for i in (1, 2)]).unsqueeze(0).float()
 
-    model = build_model(name, weights=path)
     memory = model.encode_memory(frames[:1], masks)
     query = model.encode_query(frames[1:])
     readout = model.read(query, memory)[0][0]
@@ -78,12 +89,11 @@ def test_stcn_starts_as_published() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-3), ("tf32", 1e-2)])
 def test_video_on_cuda_is_close_to_the_published_code(
-    published_file: tuple[str, Path], golden: Path, precision: str, limit: float
+    published: tuple[str, MemoryNetwork], golden: Path, precision: str, limit: float
 ) -> None:
-    name, path = published_file
+    name, model = published
     expected = np.load(golden / f"{name}.npz")["probs"]
     clip = np.load(golden / "clip.npz")
-    model = build_model(name, weights=path)
     segmenter = VideoSegmenter(model, device="cuda", precision=precision)
     predictions = list(segmenter.run(clip["frames"], clip["mask"]))
     probabilities = np.stack([p.probabilities.cpu().numpy() for p in predictions])
