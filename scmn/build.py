@@ -53,20 +53,10 @@ def build_model(
     if weights is not None and pretrained_backbone is not False:
         raise InputError("weights replace pretrained_backbone: give one of the two")
     entry = MODELS[name]
-    file = (
-        weights
-        if isinstance(weights, WeightsFile) or weights is None
-        else read_weights(weights, model=name)
-    )
-    settings = dict(entry.settings)
-    if file is not None and file.description is not None:
-        if file.description.name != name:
-            raise InputError(
-                f"{file.path} holds weights of '{file.description.name}', not of '{name}'"
-            )
-        # Not on top of the registry's, which may have changed since the file was written.
-        settings = dict(file.description.settings)
-    settings.update(switches)
+    file = weights
+    if file is not None and not isinstance(file, WeightsFile):
+        file = read_weights(file, model=name)
+    settings = {**_recorded_settings(name, file), **switches}
     if backbone is not None:
         settings["backbone"] = backbone
     parameters = entry.network.__init__
@@ -86,6 +76,18 @@ def build_model(
             network, None if pretrained_backbone is True else Path(pretrained_backbone)
         )
     return network.eval()
+
+
+def _recorded_settings(name: str, file: WeightsFile | None) -> Mapping[str, Any]:
+    """Return the settings that a file records, or else those of the registry.
+
+    They are not mixed: the registry's may have changed since the file was written.
+    """
+    if file is None or file.description is None:
+        return MODELS[name].settings
+    if file.description.name != name:
+        raise InputError(f"{file.path} holds weights of '{file.description.name}', not of '{name}'")
+    return file.description.settings
 
 
 def _check_backbones(settings: Mapping[str, Any]) -> None:
