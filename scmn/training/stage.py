@@ -30,7 +30,7 @@ from scmn.training.optimizer import (
 )
 from scmn.training.schedule import learning_rate_factor
 from scmn.training.settings import StageSettings, TrainingSettings
-from scmn.training.unroll import TrainingPass
+from scmn.training.unroll import PassResult, TrainingPass
 
 
 @dataclass(frozen=True)
@@ -129,22 +129,7 @@ class Stage:
         sums: dict[str, Tensor] = {}
         for number in range(self.passes):
             batch = next(self._batches).to(self.processes.device, non_blocking=True)
-            last = number == self.passes - 1
-            device, precision = self.processes.device, self._precision
-            with (
-                _without_sync(self._pass, skip=not last),
-                timed_kernels(),
-                float32_products(device, precision),
-            ):
-                with autocast(device, precision):
-                    result = self._pass(batch, self.iteration)
-                self._losses.add(result.loss.per_clip, batch, self.iteration)
-                if _reads_are_free(self.processes.device):
-                    self._losses.check()  # while the weights are still finite
-                total = result.loss.total / self.passes
-                if self.scaler.is_enabled():
-                    total = with_overflow(total, result.loss.per_clip)
-                self.scaler.scale(total).backward()
+            result = self._forward_and_backward(batch, last=number == self.passes - 1)
             parts = {**result.loss.parts, "total": result.loss.total.detach()}
             scalars = {f"loss/{name}": value / self.passes for name, value in parts.items()}
             scalars |= {"iou_sum": result.iou.total, "objects": result.iou.objects}
@@ -159,6 +144,25 @@ class Stage:
         self.scaler.update()
         self.iteration += 1
         return StepResult({**sums, "gradient_norm": norm}, rate, batch, result.segmentations)
+
+    def _forward_and_backward(self, batch: ClipBatch, *, last: bool) -> PassResult:
+        """Add the gradients of a pass; the ``last`` one of a step exchanges them."""
+        device, precision = self.processes.device, self._precision
+        with (
+            _without_sync(self._pass, skip=not last),
+            timed_kernels(),
+            float32_products(device, precision),
+        ):
+            with autocast(device, precision):
+                result: PassResult = self._pass(batch, self.iteration)
+            self._losses.add(result.loss.per_clip, batch, self.iteration)
+            if _reads_are_free(device):
+                self._losses.check()  # while the weights are still finite
+            total = result.loss.total / self.passes
+            if self.scaler.is_enabled():
+                total = with_overflow(total, result.loss.per_clip)
+            self.scaler.scale(total).backward()
+        return result
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue where a checkpoint of this stage was written.
