@@ -56,7 +56,7 @@ class Config:
     """What ``${data}`` in other values stands for, such as the folder of your own data."""
     model: ModelSettings = field(default_factory=ModelSettings)
     memory: Annotated[dict[str, Any], SomeOf(MemorySettings)] = field(default_factory=dict)
-    """SomeOf from the network's ``memory_defaults``; the keys are those of
+    """Differences from the network's ``memory_defaults``; the keys are those of
     ``MemorySettings``."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
