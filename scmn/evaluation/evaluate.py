@@ -96,13 +96,13 @@ def evaluate(
     """
     with processes.share_errors():
         config = check_config(config)
-        size = _size(task, config)
-        network = _build_network(config, weights)
-        segmenter = _segmenter(task, config, network, size, processes.device)
+        plan = _Plan(task, config, weights)
+        network = plan.network()
+        segmenter = plan.segmenter(network, processes.device)
         evaluator = Evaluator(
             task.data,
             output,
-            settings=_settings(task, config, network, weights, size, segmenter.precision),
+            settings=plan.settings(network, segmenter.precision),
             direction=config.evaluation.direction,
             exports=exports,
             scoring_processes=config.evaluation.processes,
@@ -113,90 +113,89 @@ def evaluate(
         with processes.share_errors():
             evaluator.segment(segmenter, processes, show_progress=True)
         with processes.share_errors():
-            return _finish(evaluator, task, config, weights, size) if processes.first else None
+            return _finish(evaluator, plan) if processes.first else None
 
 
-def _build_network(config: Config, weights: WeightsFile | None) -> MemoryNetwork:
-    torch.manual_seed(RANDOM_SEED)
-    return build_model(
-        config.model.name,
-        backbone=config.model.backbone,
-        weights=weights,
-        **config.model.switches,
-    )
+@dataclass(frozen=True)
+class _Plan:
+    """What is segmented with which network, and how."""
 
+    task: Task
+    config: Config
+    weights: WeightsFile | None
 
-def _size(task: Task, config: Config) -> int | None:
-    size = config.evaluation.size if config.evaluation.size is not None else task.size
-    return size or None
+    @property
+    def size(self) -> int | None:
+        """Shorter side that frames are scaled down to (None: they keep their size)."""
+        chosen = self.config.evaluation.size
+        return (self.task.size if chosen is None else chosen) or None
 
+    @property
+    def upscale(self) -> bool:
+        """Whether smaller frames are scaled up to that size."""
+        chosen = self.config.evaluation.upscale
+        return self.task.upscale if chosen is None else chosen
 
-def _upscale(task: Task, config: Config) -> bool:
-    chosen = config.evaluation.upscale
-    return task.upscale if chosen is None else chosen
-
-
-def _segmenter(
-    task: Task, config: Config, network: MemoryNetwork, size: int | None, device: torch.device
-) -> Segmenter:
-    settings: dict[str, Any] = {
-        "memory": config.memory,
-        "size": size,
-        "upscale": _upscale(task, config),
-        "device": device,
-        "precision": config.evaluation.precision,
-        "compile": config.evaluation.compile,
-        "objects_per_batch": config.evaluation.objects_per_batch,
-        "max_objects": config.evaluation.max_objects,
-    }
-    augmentation = config.evaluation.augmentation
-    if augmentation.flip or list(augmentation.scales) != [1.0]:
-        return AugmentedSegmenter(
-            network, flip=augmentation.flip, scales=augmentation.scales, **settings
+    def network(self) -> MemoryNetwork:
+        torch.manual_seed(RANDOM_SEED)
+        return build_model(
+            self.config.model.name,
+            backbone=self.config.model.backbone,
+            weights=self.weights,
+            **self.config.model.switches,
         )
-    return VideoSegmenter(network, **settings)
+
+    def segmenter(self, network: MemoryNetwork, device: torch.device) -> Segmenter:
+        evaluation = self.config.evaluation
+        settings: dict[str, Any] = {
+            "memory": self.config.memory,
+            "size": self.size,
+            "upscale": self.upscale,
+            "device": device,
+            "precision": evaluation.precision,
+            "compile": evaluation.compile,
+            "objects_per_batch": evaluation.objects_per_batch,
+            "max_objects": evaluation.max_objects,
+        }
+        augmentation = evaluation.augmentation
+        if augmentation.flip or list(augmentation.scales) != [1.0]:
+            return AugmentedSegmenter(
+                network, flip=augmentation.flip, scales=augmentation.scales, **settings
+            )
+        return VideoSegmenter(network, **settings)
+
+    def settings(self, network: MemoryNetwork, precision: str) -> dict[str, Any]:
+        """Everything that the masks of all sequences depend on, JSON values by name.
+
+        What those of a single sequence depend on is in its ``SequenceInput``.
+        """
+        evaluation = self.config.evaluation
+        return {
+            "version": __version__,
+            "data": self.task.name,
+            "from": str(self.task.folder),
+            "model": asdict(self.config.model),
+            "weights": "random" if self.weights is None else self.weights.digest,
+            "memory": asdict(complete_settings(self.config.memory, network.memory_defaults)),
+            "size": self.size,
+            "upscale": self.upscale,
+            "precision": precision,
+            "direction": evaluation.direction,
+            "compiled": evaluation.compile,
+            "augmentation": asdict(evaluation.augmentation),
+        }
 
 
-def _settings(
-    task: Task,
-    config: Config,
-    network: MemoryNetwork,
-    weights: WeightsFile | None,
-    size: int | None,
-    precision: str,
-) -> dict[str, Any]:
-    """Everything that the masks of all sequences depend on; ``SequenceInput`` has each one's."""
-    return {
-        "version": __version__,
-        "data": task.name,
-        "from": str(task.folder),
-        "model": asdict(config.model),
-        "weights": "random" if weights is None else weights.digest,
-        "memory": asdict(complete_settings(config.memory, network.memory_defaults)),
-        "size": size,
-        "upscale": _upscale(task, config),
-        "precision": precision,
-        "direction": config.evaluation.direction,
-        "compiled": config.evaluation.compile,
-        "augmentation": asdict(config.evaluation.augmentation),
-    }
-
-
-def _finish(
-    evaluator: Evaluator,
-    task: Task,
-    config: Config,
-    weights: WeightsFile | None,
-    size: int | None,
-) -> Result:
+def _finish(evaluator: Evaluator, plan: _Plan) -> Result:
     """Score the masks and write the result files."""
+    data, model = plan.task.name, plan.config.model.name
     records = evaluator.records()
     speed = Speed.of_records(records)
     facts = {
-        "data": task.name,
-        "model": config.model.name,
-        "weights": "random" if weights is None else weights.path.name,
-        "scaled to": str(size or "as stored"),
+        "data": data,
+        "model": model,
+        "weights": "random" if plan.weights is None else plan.weights.path.name,
+        "scaled to": str(plan.size or "as stored"),
         **speed.facts(),
     }
     scores = None
@@ -207,8 +206,8 @@ def _finish(
             facts["no scores"] = str(reason)
     files = evaluator.write(
         scores,
-        title=f"{config.model.name.upper()} on {task.name}",
-        split=task.name if evaluator.dataset is None else evaluator.dataset.split,
+        title=f"{model.upper()} on {data}",
+        split=data if evaluator.dataset is None else evaluator.dataset.split,
         facts=facts,
         records=records,
     )
