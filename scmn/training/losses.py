@@ -1,7 +1,7 @@
 """Loss and IoU of the predicted frames of a batch of clips.
 
 Each term is a function of aggregated logits and label maps that returns one value per clip. Pixels
-labelled ``IGNORED`` never count; a frame without any other pixel has loss 0.
+labelled ``VOID`` never count; a frame without any other pixel has loss 0.
 
 Sources: cross-entropy on aggregated maps: STM (Oh et al., ICCV 2019, 3.5). Bootstrapped
 cross-entropy: STCN (Cheng et al., NeurIPS 2021, 4.2). Soft IoU and supervision of the maps before
@@ -19,11 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scmn.data.masks import VOID
 from scmn.networks.features import Segmentation
 from scmn.training.settings import BootstrapSettings, LossSettings
-
-IGNORED = 255
-"""Label of pixels that do not count: void."""
 
 Aggregate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """``MemoryNetwork.aggregate``: per-object logits, valid objects -> aggregated probabilities and
@@ -66,7 +64,7 @@ class VideoLoss:
         Args:
             segmentations: of the predicted frames, made with ``valid_objects``.
             targets: label map of each of them, (B, H, W), integers: 0 background, 1..N the objects
-                in the order of the channels, 255 ignored.
+                in the order of the channels, 255 (void) ignored.
             valid_objects: bool (B, N), the channels that hold an object. A target pixel with the
                 label of another channel makes the loss infinite.
             iteration: number of the training step within the stage, from 0.
@@ -131,9 +129,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, hardest: float = 1.0) -> Te
         hardest: share of the pixels that are not ignored, in (0, 1].
     """
     losses = functional.cross_entropy(
-        logits.float(), labels, ignore_index=IGNORED, reduction="none"
+        logits.float(), labels, ignore_index=VOID, reduction="none"
     ).flatten(1)
-    pixels = (labels != IGNORED).flatten(1).sum(dim=1)
+    pixels = (labels != VOID).flatten(1).sum(dim=1)
     if hardest >= 1:
         return losses.sum(dim=1) / pixels.clamp(min=1)
     # Ignored pixels have loss 0 and are sorted last. Each clip's share is a prefix of one top-k
@@ -155,7 +153,7 @@ def soft_iou(probabilities: Tensor, labels: Tensor) -> Tensor:
     classes = torch.arange(probabilities.shape[1], device=labels.device)
     one_hot = (labels.unsqueeze(1) == classes[:, None, None]).flatten(2)
     target = one_hot.to(probabilities.dtype)
-    predicted = probabilities.flatten(2) * (labels != IGNORED).unsqueeze(1).flatten(2)
+    predicted = probabilities.flatten(2) * (labels != VOID).unsqueeze(1).flatten(2)
     intersection = (predicted * target).sum(dim=2)
     union = (predicted + target).sum(dim=2) - intersection
     present = target.amax(dim=2)
@@ -176,7 +174,7 @@ def quality_error(quality: Tensor, logits: Tensor, labels: Tensor, valid_objects
     """
     intersection, union, _ = _overlap(logits, labels)
     iou = torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
-    counted = valid_objects & (labels != IGNORED).flatten(1).any(dim=1, keepdim=True)
+    counted = valid_objects & (labels != VOID).flatten(1).any(dim=1, keepdim=True)
     errors = (quality.float() - iou).square() * counted
     return errors.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
@@ -188,7 +186,7 @@ def _overlap(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     predicted = logits.max(dim=1).indices.unsqueeze(1)
     numbers = torch.arange(1, logits.shape[1], device=labels.device)[:, None, None]
     target = labels.unsqueeze(1) == numbers
-    ours = (predicted == numbers) & (labels != IGNORED).unsqueeze(1)
+    ours = (predicted == numbers) & (labels != VOID).unsqueeze(1)
     shown = target.any(dim=3).any(dim=2)
     return (ours & target).sum(dim=(2, 3)), (ours | target).sum(dim=(2, 3)), shown
 
