@@ -1,4 +1,4 @@
-"""Devices and precisions by name."""
+"""Devices and precisions by name, and copies between the host and a device."""
 
 from __future__ import annotations
 

@@ -50,45 +50,6 @@ class Prediction:
     quality: Tensor | None = None
     given: tuple[np.ndarray, tuple[int, ...]] | None = None
 
-    @staticmethod
-    def of_frame(
-        probabilities: Tensor,
-        object_ids: tuple[int, ...],
-        geometry: FrameGeometry,
-        *,
-        segmentation: Segmentation | None,
-        given: GivenObjects | None,
-        estimates_quality: bool,
-    ) -> Prediction:
-        """Return the prediction of a frame that was segmented, given with masks, or both.
-
-        Args:
-            probabilities: (1, N + 1, H, W) at the network's size with padding.
-            object_ids: of all objects, in the order of the channels 1..N. Those that were first
-                given on this frame come last.
-            geometry: the video's geometry.
-            segmentation: what the network made of the objects that it remembers (None: nothing).
-            given: the objects that are given on the frame, if any.
-            estimates_quality: whether the network estimates how good its masks are.
-        """
-        count = len(object_ids)
-        prior = None if segmentation is None else segmentation.auxiliary.spatial_prior
-        quality = None
-        if estimates_quality:
-            quality = probabilities.new_ones(count, dtype=torch.float32)
-            if segmentation is not None and segmentation.quality is not None:
-                quality[: segmentation.quality.shape[1]] = segmentation.quality[0]
-            for object_id in () if given is None else given.ids:
-                quality[object_ids.index(object_id)] = 1
-        return Prediction(
-            object_ids,
-            geometry,
-            geometry.crop(probabilities[0]),
-            None if prior is None else _of_all_objects(prior[0, :, 0], count),
-            quality,
-            None if given is None else (given.labels, given.ids),
-        )
-
     def request_labels(self) -> None:
         """Start the computation of :attr:`labels` and their copy to the host.
 
@@ -177,6 +138,45 @@ class Prediction:
             class_id=ids,
             tracker_id=ids,
         )
+
+
+def frame_prediction(
+    probabilities: Tensor,
+    object_ids: tuple[int, ...],
+    geometry: FrameGeometry,
+    *,
+    segmentation: Segmentation | None,
+    given: GivenObjects | None,
+    estimates_quality: bool,
+) -> Prediction:
+    """Return the prediction of a frame that was segmented, given with masks, or both.
+
+    Args:
+        probabilities: (1, N + 1, H, W) at the network's size with padding.
+        object_ids: of all objects, in the order of the channels 1..N. Those that were first
+            given on this frame come last.
+        geometry: the video's geometry.
+        segmentation: what the network made of the objects that it remembers (None: nothing).
+        given: the objects that are given on the frame, if any.
+        estimates_quality: whether the network estimates how good its masks are.
+    """
+    count = len(object_ids)
+    prior = None if segmentation is None else segmentation.auxiliary.spatial_prior
+    quality = None
+    if estimates_quality:
+        quality = probabilities.new_ones(count, dtype=torch.float32)
+        if segmentation is not None and segmentation.quality is not None:
+            quality[: segmentation.quality.shape[1]] = segmentation.quality[0]
+        for object_id in () if given is None else given.ids:
+            quality[object_ids.index(object_id)] = 1
+    return Prediction(
+        object_ids,
+        geometry,
+        geometry.crop(probabilities[0]),
+        None if prior is None else _of_all_objects(prior[0, :, 0], count),
+        quality,
+        None if given is None else (given.labels, given.ids),
+    )
 
 
 def _of_all_objects(prior: Tensor, objects: int) -> Tensor:

@@ -29,7 +29,7 @@ from scmn.inference.given_objects import GivenObjects, given_objects, with_given
 from scmn.inference.memory.policy import MemoryBank
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.inference.memory.weights import frame_weights
-from scmn.inference.prediction import Prediction
+from scmn.inference.prediction import Prediction, frame_prediction
 from scmn.inference.settings import Precision
 from scmn.inference.video_state import VideoState
 from scmn.networks.base import MemoryNetwork
@@ -185,7 +185,7 @@ class VideoSegmenter(Segmenter):
         if segmentation is not None and segmentation.attention:
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
         probabilities = self._with_given(segmentation, given, image)
-        prediction = Prediction.of_frame(
+        prediction = frame_prediction(
             probabilities,
             self.object_ids,
             geometry,
