@@ -151,15 +151,45 @@ class MovingObject:
 
         Bending is smooth: it is computed at the centres of square cells and interpolated.
         """
-        radius = _radius_of(to_pixels)
-        # A curl keeps the distance to the middle, and waves add no more than their reach.
-        furthest = float(np.hypot(*np.abs(self.sheet.extent).max(axis=0)))
-        reach = radius * (furthest + self.bending.reach)
-        first = np.maximum(np.floor(to_pixels[:2, 2] - reach), 0).astype(int)
-        last = np.minimum(np.ceil(to_pixels[:2, 2] + reach) + 1, size[::-1]).astype(int)
+        first, last = self._bounds(to_pixels, size)
         if (first >= last).any():
             return None
+        radius = _radius_of(to_pixels)
         cell = int(np.clip(radius / 8, *_CELL))
+        coarse = self._look_up_cells(to_pixels, time, first, last, cell)
+        seen = self._is_near(*coarse, margin=(1.5 * cell + _EDGE) / radius)
+        if not seen.any():
+            return None
+        begin, end = _used_cells(seen)
+        start, stop = first + begin * cell, np.minimum(first + end * cell, last)
+        if (start >= stop).any():
+            return None
+        width, height = stop - start
+        maps = []
+        for positions in coarse:
+            part = positions[begin[1] : end[1] + 2, begin[0] : end[0] + 2]
+            pixels = ((part + 1) * (self.sheet.pixels.shape[0] / 2) - 0.5).astype(np.float32)
+            fine = cv2.resize(pixels, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
+            maps.append(fine[cell : cell + height, cell : cell + width])
+        return slice(start[1], stop[1]), slice(start[0], stop[0]), maps[0], maps[1]
+
+    def _bounds(
+        self, to_pixels: np.ndarray, size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first pixel (x, y) of the frame that may be reached, and that after the last.
+
+        A curl keeps the distance to the middle, and waves add no more than their reach.
+        """
+        furthest = float(np.hypot(*np.abs(self.sheet.extent).max(axis=0)))
+        reach = _radius_of(to_pixels) * (furthest + self.bending.reach)
+        first = np.maximum(np.floor(to_pixels[:2, 2] - reach), 0).astype(int)
+        last = np.minimum(np.ceil(to_pixels[:2, 2] + reach) + 1, size[::-1]).astype(int)
+        return first, last
+
+    def _look_up_cells(
+        self, to_pixels: np.ndarray, time: float, first: np.ndarray, last: np.ndarray, cell: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sheet positions x and y of the centres of the cells of a window."""
         counts = -(-(last - first) // cell)
         # One more cell before the first pixel and one after the last, to interpolate between.
         x, y = (
@@ -168,29 +198,12 @@ class MovingObject:
         back = np.linalg.inv(to_pixels)
         local_x = back[0, 0] * x[None] + back[0, 1] * y[:, None] + back[0, 2]
         local_y = back[1, 0] * x[None] + back[1, 1] * y[:, None] + back[1, 2]
-        sheet_x, sheet_y = self.bending.look_up(local_x, local_y, time)
-        margin = (1.5 * cell + _EDGE) / radius
+        return self.bending.look_up(local_x, local_y, time)
+
+    def _is_near(self, sheet_x: np.ndarray, sheet_y: np.ndarray, *, margin: float) -> np.ndarray:
+        """Whether positions are on the sheet or less than ``margin`` beside it."""
         (left, top), (right, bottom) = self.sheet.extent + np.array([[-margin], [margin]])
-        inside = (sheet_x > left) & (sheet_x < right) & (sheet_y > top) & (sheet_y < bottom)
-        if not inside.any():
-            return None
-        used = [np.flatnonzero(inside.any(axis=axis)) for axis in (0, 1)]
-        # From here on, cells are counted without the one before the first pixel.
-        begin = np.array([max(int(places[0]) - 1, 0) for places in used])
-        end = np.array(
-            [min(int(u[-1]), n - 2) for u, n in zip(used, inside.shape[::-1], strict=True)]
-        )
-        start, stop = first + begin * cell, np.minimum(first + end * cell, last)
-        if (start >= stop).any():
-            return None
-        width, height = stop - start
-        maps = []
-        for coarse in (sheet_x, sheet_y):
-            part = coarse[begin[1] : end[1] + 2, begin[0] : end[0] + 2]
-            pixels = ((part + 1) * (self.sheet.pixels.shape[0] / 2) - 0.5).astype(np.float32)
-            fine = cv2.resize(pixels, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
-            maps.append(fine[cell : cell + height, cell : cell + width])
-        return slice(start[1], stop[1]), slice(start[0], stop[0]), maps[0], maps[1]
+        return (sheet_x > left) & (sheet_x < right) & (sheet_y > top) & (sheet_y < bottom)
 
     def _lit(self, angle: float, light: Light) -> np.ndarray:
         """Return the sheet's pixels under the light when the object is turned by ``angle``."""
@@ -208,6 +221,17 @@ class MovingObject:
         facing = np.clip((np.arange(256) - 150) / 50, 0, 1)
         highlight = cv2.LUT(lit, np.round(self.gloss * facing**3).astype(np.uint8))
         return cv2.add(shaded, cv2.merge([highlight] * 3 + [np.zeros_like(highlight)]))
+
+
+def _used_cells(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first cell (x, y) with a seen one in its row or column, and that after the last.
+
+    They are counted without the cells before the first pixel.
+    """
+    used = [np.flatnonzero(seen.any(axis=axis)) for axis in (0, 1)]
+    begin = np.array([max(int(places[0]) - 1, 0) for places in used])
+    end = np.array([min(int(u[-1]), n - 2) for u, n in zip(used, seen.shape[::-1], strict=True)])
+    return begin, end
 
 
 def _radius_of(to_pixels: np.ndarray) -> float:
