@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -221,7 +222,10 @@ def load_tensors_only(path: Path) -> dict[str, Any]:
         if zipfile.is_zipfile(path):  # torch's format until 1.6 has no checksums
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of the pickle protocol: what cannot be read is refused below, in one line.
+            warnings.simplefilter("ignore", UserWarning)
+            content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} refused: it is damaged or holds pickled objects other than tensors, "

@@ -23,6 +23,7 @@ class Payload:
         return exec, ("raise SystemExit('the payload ran')",)
 
 
+@pytest.mark.filterwarnings("error")  # torch's would be a second line
 def test_read_weights_refuses_a_pickled_payload(tmp_path: Path) -> None:
     torch.save({"model": build_small("stm").state_dict(), "x": Payload()}, tmp_path / "evil.pth")
     with pytest.raises(InputError, match="refused"):
