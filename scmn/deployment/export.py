@@ -70,10 +70,6 @@ def export_onnx(
             raise InputError(
                 f"memory.{setting.name} cannot be exported: OnnxSegmenter does not have it"
             )
-    if policy.absence is not None and network.estimates_quality:
-        raise InputError(
-            "memory.absence cannot be exported with mask_quality, whose estimate is not exported"
-        )
     files = [graph.write(folder) for graph in _graphs(network.eval(), policy)]
     settings = folder / "settings.json"
     with atomic_path(settings) as temporary:

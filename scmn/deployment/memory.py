@@ -5,7 +5,7 @@ The policy is that of ``scmn.inference.memory.policy``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +58,6 @@ class ArrayMemory:
         self.settings = settings
         self.groups: list[ObjectGroup] = []
         self._last_annotated = 0
-        self._given_confidence: dict[int, float] = {}
-        """Of each object on the latest frame where it was given with a mask."""
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -83,28 +81,11 @@ class ArrayMemory:
                 if not shared:
                     frame.key = np.delete(frame.key, position, axis=1)
             del group.object_ids[position]
-            self._given_confidence.pop(object_id, None)
             self.groups = [group for group in self.groups if group.object_ids]
             return
         raise InputError(
             f"no object {object_id} to remove; the objects are {list(self.object_ids)}"
         )
-
-    def present(self, confidence: Sequence[float], given: Collection[int]) -> list[bool]:
-        """Return which objects are not taken for absent on this frame.
-
-        Args:
-            confidence: of each object on this frame, 0 without a mask.
-            given: the ids of the objects whose masks are given on this frame.
-        """
-        absence = self.settings["absence"]
-        share = 0.0 if absence is None else absence["confidence"]
-        found = []
-        for object_id, sure in zip(self.object_ids, confidence, strict=True):
-            if object_id in given and sure > 0:
-                self._given_confidence[object_id] = sure
-            found.append(sure >= share * self._given_confidence.get(object_id, 1.0))
-        return found
 
     def wants(self, time: int, *, annotated: bool) -> bool:
         """Whether the policy remembers this frame."""

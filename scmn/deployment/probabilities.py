@@ -20,18 +20,17 @@ def soft_aggregation(own: np.ndarray) -> np.ndarray:
     return odds / odds.sum(axis=0)
 
 
-def mask_confidence(probabilities: np.ndarray) -> list[float]:
-    """Return how clear each object's mask is, 0 without one, from (N + 1, h, w).
+def presence(probabilities: np.ndarray) -> list[float]:
+    """Return how sure each object's mask is not background, 0 without one, from (N + 1, h, w).
 
     As ``scmn.inference.confidence``.
     """
-    second, first = np.partition(probabilities, -2, axis=0)[-2:]
-    certainty, channels = 1 - second / first, probabilities.argmax(axis=0)
+    margins, channels = 1 - probabilities[0] / probabilities.max(axis=0), probabilities.argmax(0)
     masks = (channels == channel for channel in range(1, len(probabilities)))
-    return [float(certainty[mask].mean()) if mask.any() else 0.0 for mask in masks]
+    return [float(margins[mask].mean()) if mask.any() else 0.0 for mask in masks]
 
 
-def without_absent_objects(probabilities: np.ndarray, present: Sequence[bool]) -> np.ndarray:
+def with_objects(probabilities: np.ndarray, present: Sequence[bool]) -> np.ndarray:
     """Return probabilities (N + 1, H, W) given which objects are there."""
     rest = probabilities * np.array([True, *present], np.float32)[:, None, None]
     return rest / rest.sum(axis=0)

@@ -15,11 +15,7 @@ import numpy as np
 
 from scmn.deployment.graphs import ExportedNetwork
 from scmn.deployment.memory import ArrayMemory, memory_settings, object_ids_of
-from scmn.deployment.probabilities import (
-    mask_confidence,
-    soft_aggregation,
-    without_absent_objects,
-)
+from scmn.deployment.probabilities import presence, soft_aggregation, with_objects
 from scmn.deployment.resampling import STRIDE, padding, resize, resize_masks, scaled_size
 from scmn.errors import InputError
 
@@ -157,15 +153,15 @@ class OnnxSegmenter:
             segmented = self._segment(query)
         # From here on the user's input cannot cause an error.
         self._frame_size = (frame.shape[0], frame.shape[1])
-        probabilities = self._with_given(segmented, given, image.shape[2:])
         (top, bottom), (left, right) = padding(size)
-        rows = slice(top, probabilities.shape[1] - bottom)
-        columns = slice(left, probabilities.shape[2] - right)
+        rows = slice(top, image.shape[2] - bottom)
+        columns = slice(left, image.shape[3] - right)
+        absence = self._settings["absence"]
+        if segmented is not None and absence is not None:
+            sure = presence(segmented[:, rows, columns])
+            segmented = with_objects(segmented, [p >= absence["confidence"] for p in sure])
+        probabilities = self._with_given(segmented, given, image.shape[2:])
         cropped = probabilities[:, rows, columns]
-        if self._settings["absence"] is not None and self.object_ids:
-            present = self._memory.present(mask_confidence(cropped), given or ())
-            probabilities = without_absent_objects(probabilities, present)
-            cropped = probabilities[:, rows, columns]
         masks = probabilities[1:]
         if not self._network.remembers_padding:
             masks = np.zeros_like(masks)

@@ -31,11 +31,34 @@ def mask_confidence(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors (N,).
     """
-    sums = probabilities.new_zeros(2, probabilities.shape[0], dtype=torch.float32)
-    if probabilities.shape[0] > 1:
-        margins, channels = certainty(probabilities)
-        sums[0].scatter_add_(0, channels.flatten(), margins.flatten())
-        sums[1].scatter_add_(0, channels.flatten(), torch.ones_like(margins).flatten())
+    if probabilities.shape[0] == 1:
+        nothing = probabilities.new_zeros(0, dtype=torch.float32)
+        return nothing, nothing
+    return _over_masks(*certainty(probabilities), objects=probabilities.shape[0] - 1)
+
+
+def presence(probabilities: Tensor) -> Tensor:
+    """Return how sure each object's mask is not background, the mean of ``1 - p0 / p`` over it.
+
+    Unlike the certainty, it is high where two objects vie for the same pixels: where they cross,
+    both are there.
+
+    Args:
+        probabilities: (N + 1, h, w) over background and at least one object.
+
+    Returns:
+        (N,) in [0, 1], 0 without a mask.
+    """
+    largest, channels = probabilities.float().max(dim=0)
+    margins = 1 - probabilities[0].float() / largest
+    return _over_masks(margins, channels, objects=probabilities.shape[0] - 1)[0]
+
+
+def _over_masks(values: Tensor, channels: Tensor, *, objects: int) -> tuple[Tensor, Tensor]:
+    """Return the means of values over each object's pixels, 0 without any, and their number."""
+    sums = values.new_zeros(2, objects + 1)
+    sums[0].scatter_add_(0, channels.flatten(), values.flatten())
+    sums[1].scatter_add_(0, channels.flatten(), torch.ones_like(values).flatten())
     return sums[0, 1:] / sums[1, 1:].clamp(min=1), sums[1, 1:]
 
 

@@ -16,7 +16,7 @@ from scmn.errors import InputError
 from scmn.inference.acceleration.budgets import fitting_objects, read_settings
 from scmn.inference.acceleration.network import accelerate
 from scmn.inference.base import Segmenter, exclusive
-from scmn.inference.confidence import without_objects
+from scmn.inference.confidence import presence, without_objects
 from scmn.inference.devices import (
     autocast,
     reduced_dtype,
@@ -179,7 +179,7 @@ class VideoSegmenter(Segmenter):
         image, geometry = self._network_image(frame)
         given = None if labels is None else self._given_objects(labels, objects, geometry)
         objects_per_batch = self.objects_per_batch or self._fitting_objects(geometry)
-        query, segmentation = self._segment(image, given, objects_per_batch)
+        query, segmentation = self._segment(image, geometry, given, objects_per_batch)
         # From here on the user's input cannot cause an error.
         self._video.geometry = geometry
         if segmentation is not None and segmentation.attention:
@@ -193,12 +193,6 @@ class VideoSegmenter(Segmenter):
             given=given,
             estimates_quality=self.model.estimates_quality,
         )
-        if self.memory_settings.absence is not None and self.object_ids:
-            confidence = prediction.confidence * prediction.present
-            absent = self.bank.absent(confidence, given.ids if given else ())
-            probabilities = without_objects(probabilities, absent)
-            cropped = geometry.crop(probabilities[0])
-            prediction = replace(prediction, network_probabilities=cropped)
         try:
             self._remember(image, query, probabilities, prediction, objects_per_batch)
         except Exception:  # memory is exhausted
@@ -296,7 +290,11 @@ class VideoSegmenter(Segmenter):
         return given
 
     def _segment(
-        self, image: Tensor, given: GivenObjects | None, objects_per_batch: int
+        self,
+        image: Tensor,
+        geometry: FrameGeometry,
+        given: GivenObjects | None,
+        objects_per_batch: int,
     ) -> tuple[QueryFeatures | None, Segmentation | None]:
         """Segment the known objects, unless masks are given for all of them."""
         known = self.object_ids
@@ -312,6 +310,11 @@ class VideoSegmenter(Segmenter):
                 read=replace(self._read, attention=attention),
                 objects_per_batch=objects_per_batch,
             )
+        absence = self.memory_settings.absence
+        if absence is not None:
+            absent = presence(geometry.crop(segmentation.probabilities[0])) < absence.confidence
+            probabilities = without_objects(segmentation.probabilities, absent)
+            segmentation = replace(segmentation, probabilities=probabilities)
         return query, segmentation
 
     def _with_given(

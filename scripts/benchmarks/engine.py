@@ -110,8 +110,8 @@ class _Package:
     def __init__(self, network: MemoryNetwork, *, precision: Precision) -> None:
         self._segmenter = VideoSegmenter(
             network,
-            # The reference has no kernel.
-            memory={"every": None, "max_frames": None, "kernel": None},
+            # The reference has no kernel and takes no object for absent.
+            memory={"every": None, "max_frames": None, "kernel": None, "absence": None},
             precision=precision,
         )
         self.keep_previous = self._segmenter.memory_settings.keep_previous

@@ -104,17 +104,6 @@ class MemoryBank:
         """Whether it depends on the objects' confidence what of this frame is remembered."""
         return self.settings.gate is not None and self.wants(time, annotated=annotated)
 
-    def absent(self, confidence: Tensor, given: Collection[int]) -> Tensor:
-        """Return which objects are taken for absent on this frame, bool (N,), without waiting.
-
-        Args:
-            confidence: of each object on this frame, float32 (N,), 0 without a mask.
-            given: the ids of the objects whose masks are given on this frame.
-        """
-        share = 0.0 if self.settings.absence is None else self.settings.absence.confidence
-        least = self._given_confidence.least(share, confidence, self.object_ids, given)
-        return confidence < least
-
     def trust(self, confidence: Tensor, given: Collection[int]) -> list[bool]:
         """Return which objects have a mask on this frame that may be remembered.
 

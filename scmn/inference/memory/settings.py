@@ -76,13 +76,15 @@ class GateSettings:
 
 @settings()
 class AbsenceSettings:
-    """An object has an empty mask where its mask is not clear enough: it is taken for absent.
+    """An object has an empty mask where its mask is hardly surer than the background: it is taken
+    for absent.
 
     Attributes:
-        confidence: the least confidence, as a share of that on the object's latest given frame.
+        confidence: the least mean of ``1 - p0 / p`` over the mask, of the probabilities of
+            background and object.
     """
 
-    confidence: Share = 0.7
+    confidence: Share = 0.6
 
 
 @settings()
