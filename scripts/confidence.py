@@ -3,7 +3,8 @@
     python scripts/confidence.py --dataset davis2017-val --data DAVIS --size 480
 
 Prints Spearman's rank correlation of ``Prediction.confidence`` with the true IoU, over the objects
-and annotated frames of each sequence and of all together. Given frames are left out.
+and annotated frames of each sequence and of all together. Given frames are left out, and those
+where an object has no mask, which has no confidence.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def rated(segmenter: VideoSegmenter, sequence: VideoSequence) -> Iterator[tuple[float, float]]:
-    """Yield the confidence and the IoU of every predicted mask that has an annotation."""
+    """Yield the confidence and the IoU of every predicted mask of annotated frames."""
     segmenter.reset()
     for frame in sequence.frames():
         prediction = segmenter.step(frame.image, frame.labels)
@@ -56,7 +57,8 @@ def rated(segmenter: VideoSegmenter, sequence: VideoSequence) -> Iterator[tuple[
         confidence = prediction.confidence.tolist()
         for object_id, sure in zip(prediction.object_ids, confidence, strict=True):
             predicted, true = prediction.labels == object_id, annotation == object_id
-            yield sure, region_similarity(true, predicted)
+            if predicted.any():
+                yield sure, region_similarity(true, predicted)
 
 
 def rank_correlation(pairs: np.ndarray) -> float:

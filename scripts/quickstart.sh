@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained network with masks, scores and videos: install, make synthetic
-# sequences, train a tiny network on them in two stages, and segment unseen sequences. Takes about
-# eight minutes on two CPU cores after the installation. Run it again to resume.
+# sequences, train a tiny network on them in two stages, and segment unseen sequences. Takes five
+# to eight minutes on two CPU cores after the installation. Run it again to resume.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh

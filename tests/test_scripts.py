@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scmn import VideoSegmenter, build_model
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.data.synthetic import SyntheticSettings, write_davis
-from scripts.confidence import rank_correlation
+from scripts.confidence import rank_correlation, rated
 from tests.conftest import REPOSITORY
 from tests.programs import run_here
 
@@ -68,6 +69,16 @@ def test_confidence_prints_the_rank_correlation_with_the_iou(tmp_path: Path) -> 
     rows = {line.split()[0]: line.split()[1:] for line in table}
     assert {name: row[0] for name, row in rows.items()} == {first: "3", second: "3", "all": "6"}
     assert -1 <= float(rows["all"][1]) <= 1
+
+
+def test_confidence_leaves_out_objects_without_a_mask(tmp_path: Path) -> None:
+    settings = SyntheticSettings(size=(64, 96), frames=4, objects=(2, 2))
+    write_davis(tmp_path, sequences=1, settings=settings)
+    (sequence,) = open_dataset("davis2017-val", tmp_path).sequences
+    network = build_model("scmn_small", weights="default")
+    always, never = ({"absence": {"confidence": least}} for least in (0.0, 1.0))
+    assert list(rated(VideoSegmenter(network, memory=always), sequence))
+    assert not list(rated(VideoSegmenter(network, memory=never), sequence))
 
 
 @pytest.mark.parametrize(
