@@ -63,8 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)", flush=True)
     if given.compare is not None:
         difference, rounding = compare(network, given.output, given.compare, config.memory)
-        if difference > max(LARGEST_DIFFERENCE, ROUNDING_FACTOR * rounding):
-            sys.exit(f"the graphs differ from PyTorch by more than {LARGEST_DIFFERENCE:.0e}")
+        limit = max(LARGEST_DIFFERENCE, ROUNDING_FACTOR * rounding)
+        if not difference <= limit:  # nor NaN
+            sys.exit(f"the graphs differ from PyTorch by more than {limit:.0e}")
 
 
 def compare(
@@ -108,8 +109,8 @@ def compare(
             seconds[name].append(time.process_time() - start)
             found[name] = np.asarray(prediction.probabilities)
         for name, largest in differences.items():
-            difference = float(np.abs(found[name] - found[ACCELERATED]).max())
-            differences[name] = max(largest, difference)
+            difference = np.abs(found[name] - found[ACCELERATED]).max()
+            differences[name] = float(np.maximum(largest, difference))  # keeps NaN
     for name, times in seconds.items():
         milliseconds = f"{1000 * statistics.median(times[WARM_UP:]):.0f} ms of CPU time per frame"
         print(f"{name}: {milliseconds}, 2 or 3 objects, {threads} threads")

@@ -153,8 +153,8 @@ def memory_settings(defaults: Mapping[str, Any], changes: Mapping[str, Any]) -> 
 def _check_absence(value: Any) -> None:
     if value is None:
         return
-    share = value.get("confidence") if isinstance(value, Mapping) and len(value) == 1 else None
-    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
+    least = value.get("confidence") if isinstance(value, Mapping) and len(value) == 1 else None
+    if not isinstance(least, int | float) or isinstance(least, bool) or not 0 <= least <= 1:
         raise InputError(f"memory.absence must be {{'confidence': 0 to 1}} or null, not {value!r}")
 
 

@@ -296,7 +296,10 @@ class VideoSegmenter(Segmenter):
         given: GivenObjects | None,
         objects_per_batch: int,
     ) -> tuple[QueryFeatures | None, Segmentation | None]:
-        """Segment the known objects, unless masks are given for all of them."""
+        """Segment the known objects, unless masks are given for all of them.
+
+        Objects that are taken for absent have empty masks.
+        """
         known = self.object_ids
         if not known or (given and given.masks.keys() >= set(known)):
             return None, None
