@@ -61,12 +61,12 @@ MODELS: dict[str, ModelEntry] = {
         },
         # Chosen on the sequences held out of training and on synthetic ones. Encoding each frame
         # would gain 0.2 points of J for a sixth more time; every third one loses 8 points where
-        # objects leave and return. The kernel (KMN's width) tells look-alikes apart.
+        # objects leave and return. The kernel tells look-alikes apart.
         memory={
             "every": 2,
             "keep_previous": False,
             "max_frames": 2,
-            # Wider than published: with 5.6 an object that leaves draws the mask elsewhere.
+            # Wider than published: with 5.6 an object that leaves may draw the mask elsewhere.
             "kernel": {"sigma": 12.0},
         },
     ),
