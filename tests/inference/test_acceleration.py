@@ -8,9 +8,11 @@ import shutil
 import pytest
 import torch
 from torch import nn
+from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import Conv2dNormActivation
 
 from scmn import VideoSegmenter
+from scmn.inference.acceleration import inverted_residual
 from scmn.inference.acceleration.fused_relu6 import FusedConvolutionReLU6, use_fused_relu6
 from scmn.inference.acceleration.network import accelerate, compile_parts
 from scmn.inference.acceleration.resampling import (
@@ -154,3 +156,22 @@ def test_compilation_survives_many_object_counts_and_sizes() -> None:
                 results.append(network.segment(query, memory, masks).probabilities)
             torch.testing.assert_close(*results)
     torch._dynamo.reset()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("lines", [1, 3, 100])
+@pytest.mark.parametrize(("stride", "height"), [(1, 10), (2, 10), (2, 9)])
+def test_banded_inverted_residual_equals_the_whole_map(
+    stride: int, height: int, lines: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted_residual, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(inverted_residual, "BAND_BYTES", 1)
+    monkeypatch.setattr(inverted_residual, "MIN_LINES", lines)
+    torch.manual_seed(0)
+    block = InvertedResidual(8, 8, stride=stride, expand_ratio=6).eval().to(dtype)
+    x = torch.randn(2, 8, height, 7, dtype=dtype)
+    expected = block(x)
+    inverted_residual.use_banded_inverted_residuals(block)
+    assert isinstance(block, inverted_residual.BandedInvertedResidual)
+    torch.testing.assert_close(block(x), expected)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from scmn.inference.acceleration.fused_relu6 import use_fused_relu6
+from scmn.inference.acceleration.inverted_residual import use_banded_inverted_residuals
 from scmn.inference.acceleration.norm_folding import fold_norms
 from scmn.inference.acceleration.refinement import use_banded_refinement
 from scmn.inference.acceleration.resampling import use_few_channel_resampling
@@ -33,9 +34,9 @@ def accelerate(
 
     Batch norms are folded into the convolutions before them, weights are converted once instead of
     on every frame and laid out channels-last. On the CPU, maps of few channels are resampled
-    faster, the refinement makes fewer passes over full-resolution maps and ReLU6 none of its own;
-    in float32, wide convolutions take fewer multiplications. The copy keeps the network's methods:
-    inference runs what training runs.
+    faster, the refinement and MobileNetV2's first blocks go through large maps in bands and ReLU6
+    takes no pass of its own; in float32, wide convolutions take fewer multiplications. The copy
+    keeps the network's methods: inference runs what training runs.
 
     Args:
         network: any network; one that this function returned for the same device, data type and
@@ -57,6 +58,7 @@ def accelerate(
         use_banded_refinement(accelerated)
         if not compiled:
             use_fused_relu6(accelerated)
+            use_banded_inverted_residuals(accelerated)
             if dtype is None:
                 use_winograd(accelerated)
     accelerated = accelerated.to(memory_format=torch.channels_last)

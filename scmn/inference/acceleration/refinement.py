@@ -6,13 +6,11 @@ which the system clears anew on every frame.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scmn.inference.acceleration.bands import bands
 from scmn.networks.refinement import FeatureEntry, JoinedConvolution, Refinement
 
 REACH = 3
@@ -132,13 +130,10 @@ class BandedEntry(nn.Module):
         features = self.convolution(features)
         height, factor = logits.shape[2], logits.shape[2] // features.shape[2]
         map_bytes = features.nbytes * factor**2
-        return torch.cat(
-            [
-                self._band(logits, features, factor, top, bottom)
-                for top, bottom in _bands(height, map_bytes, multiple=factor)
-            ],
-            dim=2,
+        parts = bands(
+            height, map_bytes, band_bytes=BAND_BYTES, min_lines=MIN_LINES, multiple=factor
         )
+        return torch.cat([self._band(logits, features, factor, *part) for part in parts], dim=2)
 
     def _band(self, logits: Tensor, features: Tensor, factor: int, top: int, bottom: int) -> Tensor:
         """Return the lines from ``top`` up to ``bottom``, both multiples of ``factor``."""
@@ -168,8 +163,10 @@ class BandedExit(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """``x`` (B, C, H/2, W/2) and ``skip`` (B, C, H, W) -> the output of ``exit``."""
-        bands = _bands(skip.shape[2], skip.nbytes, multiple=2)
-        return torch.cat([self._band(x, skip, top, bottom) for top, bottom in bands], dim=2)
+        parts = bands(
+            skip.shape[2], skip.nbytes, band_bytes=BAND_BYTES, min_lines=MIN_LINES, multiple=2
+        )
+        return torch.cat([self._band(x, skip, *part) for part in parts], dim=2)
 
     def _band(self, x: Tensor, skip: Tensor, top: int, bottom: int) -> Tensor:
         """Return the lines from ``top`` up to ``bottom``, both even."""
@@ -180,15 +177,6 @@ class BandedExit(nn.Module):
         # Inside the map, the outermost lines of both results are wrong: they saw padding.
         band: Tensor = self.exit(self.joined(upsampled, skip[:, :, first:last]))
         return band[:, :, top - first : bottom - first]
-
-
-def _bands(height: int, map_bytes: int, *, multiple: int) -> Iterable[tuple[int, int]]:
-    """Divide a map into bands: first line and the one after the last, multiples of ``multiple``."""
-    lines = max(MIN_LINES, BAND_BYTES * height // map_bytes)
-    bands = -(-height // lines)
-    return itertools.pairwise(
-        multiple * round(height // multiple * band / bands) for band in range(bands + 1)
-    )
 
 
 def use_banded_refinement(network: nn.Module) -> None:
