@@ -103,7 +103,8 @@ def test_a_failing_process_ends_the_others(tmp_path: Path) -> None:
     )
     assert result.returncode != 0
     assert "the second process fails" in result.stderr
-    assert result.stdout.splitlines() == 2 * ["{'processes': 2.0}"]
+    # Their lines may run into each other: both write to one pipe.
+    assert result.stdout.count("{'processes': 2.0}") == 2
 
 
 def test_a_single_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
