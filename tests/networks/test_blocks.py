@@ -115,10 +115,15 @@ def test_spatial_constraint_gates_by_its_prior(seen: ConstraintEmbedding) -> Non
     assert not torch.allclose(prior, prior_elsewhere)
 
 
-@pytest.mark.parametrize("magnitude", [0.01, 1.0, 1000.0])
-def test_spatial_prior_follows_the_mask_at_any_magnitude_of_the_embedding(magnitude: float) -> None:
+@pytest.mark.parametrize(
+    ("seen", "magnitude"),
+    [("direction", 0.01), ("direction", 1.0), ("direction", 1000.0), ("raw", 1.0), ("raw", 10.0)],
+)
+def test_untrained_spatial_prior_is_open_and_follows_the_mask(
+    seen: ConstraintEmbedding, magnitude: float
+) -> None:
     torch.manual_seed(0)
-    module = SpatialConstraint(64, embedding="direction")
+    module = SpatialConstraint(64, embedding=seen)
     mask = torch.zeros(1, 1, 12, 12)
     mask[..., 3:7, 3:7] = 1
     _, prior = module(magnitude * torch.randn(1, 64, 12, 12), mask)
@@ -130,12 +135,26 @@ def test_raw_spatial_constraint_is_the_described_convolution() -> None:
     torch.manual_seed(0)
     module = SpatialConstraint(6, embedding="raw")
     embedding, previous = 5 * torch.randn(2, 6, 4, 5), torch.rand(2, 1, 4, 5)
-    joined = torch.cat([previous, embedding], dim=1)
+    joined = torch.cat([previous, embedding / 54**0.5], dim=1)  # 54 taps see the embedding
     expected = nn.functional.conv2d(
         joined, module.convolution.weight, module.convolution.bias, padding=1
     )
     assert module.convolution.kernel_size == (3, 3)
     torch.testing.assert_close(module(embedding, previous)[1], expected.sigmoid())
+
+
+@pytest.mark.parametrize("seen", ["raw", "direction"])
+def test_first_steps_do_not_close_the_spatial_prior(seen: ConstraintEmbedding) -> None:
+    torch.manual_seed(0)
+    module = SpatialConstraint(96, embedding=seen)
+    optimizer = torch.optim.AdamW(module.parameters(), 5e-4)
+    for _ in range(50):  # as if everything were background
+        embedding = torch.randn(4, 96, 12, 12).relu()
+        gated, prior = module(embedding, torch.zeros(4, 1, 12, 12))
+        optimizer.zero_grad()
+        gated.mean().backward()
+        optimizer.step()
+    assert prior.mean().item() > 0.5
 
 
 def test_residual_block_with_zero_weights_is_its_shortcut() -> None:
