@@ -41,8 +41,10 @@ trained (the command names the file). The other networks have random weights, fo
 probabilities hardly differ and rounding decides: at one pixel in a thousand in float32, at many in
 bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`, and of
 the plain memory read. Today's `scmn_small` reads with a [kernel](memory.md#kernelised-read) and
-takes longer: 7.3 frames/s instead of 8.2 ([model card](model_card.md#scores)). The table of SCMN on
-a CPU is of its former choices, which [scmn.md](scmn.md#cost) compares with the described ones.
+takes longer: 7.3 frames/s instead of 8.2 ([model card](model_card.md#scores)). The small STM and
+STCN are those of `configs/ablation/small.yaml` when its trunks were `resnet10_half`. The table of
+SCMN on a CPU is of its former choices, which [scmn.md](scmn.md#cost) compares with the described
+ones.
 
 On a GPU the reference computes with torch's defaults, which include TF32 in convolutions. The table
 has no float32 rows for three objects: when they were measured, cuDNN chose kernels that took ten
