@@ -97,8 +97,9 @@ class SCMN(MemoryNetwork):
             decoder: stages that concatenate the query's skips ("basnet") or add them ("stm").
             refinement_input: the decoder's last feature map together with its logits, or the
                 logits alone.
-            constraint_embedding: whether the spatial constraint sees the embedding as it is or its
-                direction (:class:`~scmn.networks.spatial_constraint.SpatialConstraint`).
+            constraint_embedding: whether the spatial constraint sees the embedding, but for a
+                constant factor, or its direction
+                (:class:`~scmn.networks.spatial_constraint.SpatialConstraint`).
             other_masks: the memory encoder also sees the mask of all other objects, as in STM.
             memory_key: "object": the memory encoder computes a key for each object, as in STM.
                 "frame": the frame's own query key, shared by all objects, as in STCN. With
