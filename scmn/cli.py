@@ -156,8 +156,8 @@ def _eval_parser() -> ArgumentParser:
     add(
         "--direction",
         choices=("forward", "both"),
-        help="both: segment the frames before a mask, too, and between two masks take the surer of "
-        "the two directions",
+        help="both: segment the frames before a mask, too, and between two masks take the "
+        "more confident of the two directions",
     )
     add("--device", help="auto, cpu, cuda, cuda:N, mps")
     add("--precision", choices=("auto", "fp32", "tf32", "bf16", "fp16"))

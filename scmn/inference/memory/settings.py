@@ -76,8 +76,8 @@ class GateSettings:
 
 @settings()
 class AbsenceSettings:
-    """An object has an empty mask where its mask is hardly surer than the background: it is taken
-    for absent.
+    """An object has an empty mask where its mask is hardly more probable than the background: it is
+    taken for absent.
 
     Attributes:
         confidence: the least mean of ``1 - p0 / p`` over the mask, of the probabilities of
