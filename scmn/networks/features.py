@@ -123,6 +123,12 @@ class ObjectMaps:
         logits = torch.cat([chunk.logits for chunk in chunks], dim=1)
         return ObjectMaps(logits, joined("coarse_logits"), joined("spatial_prior"))
 
+    def detach(self) -> ObjectMaps:
+        """Return the maps without their graph."""
+        return ObjectMaps(
+            self.logits.detach(), _detached(self.coarse_logits), _detached(self.spatial_prior)
+        )
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -138,3 +144,17 @@ class Segmentation:
     """For each group of objects, what ``ReadSettings.attention`` asks for."""
     quality: Tensor | None = None
     """(B, N), the estimated IoU of each object's mask; None unless ``estimates_quality``."""
+
+    def detach(self) -> Segmentation:
+        """Return the segmentation without its graph."""
+        return Segmentation(
+            self.probabilities.detach(),
+            self.logits.detach(),
+            self.auxiliary.detach(),
+            [attention.detach() for attention in self.attention],
+            _detached(self.quality),
+        )
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()

@@ -93,6 +93,8 @@ class PassResult:
     loss: LossTerms
     iou: IoUSum
     segmentations: list[Segmentation]
+    """Without their graph: DistributedDataParallel would wait for the gradients of everything that
+    its outputs depend on, such as an estimate of mask quality that no loss trains."""
 
 
 class TrainingPass(nn.Module):
@@ -118,4 +120,5 @@ class TrainingPass(nn.Module):
         targets = list(batch.label_maps[:, 1:].unbind(dim=1))
         with torch.autocast(frames.device.type, enabled=False):
             loss = self.loss(segmentations, targets, batch.valid_objects, iteration)
-        return PassResult(loss, training_iou(segmentations, targets), segmentations)
+        iou = training_iou(segmentations, targets)
+        return PassResult(loss, iou, [segmentation.detach() for segmentation in segmentations])

@@ -19,7 +19,7 @@ from scmn.networks.base import MemoryNetwork
 from scmn.processes import Processes, join_processes
 from scmn.training.losses import VideoLoss
 from scmn.training.settings import LossSettings, UnrollMemorySettings
-from scmn.training.unroll import TrainingPass
+from scmn.training.unroll import PassResult, TrainingPass
 from tests.programs import run_processes
 
 PARTS: dict[str, list[dict[str, Any]]] = {
@@ -103,27 +103,30 @@ def one_changed() -> list[dict[str, Any]]:
 class Passes(nn.ModuleList):
     """Trained together: processes would wait for each other longer than they compute."""
 
-    def __init__(self, *networks: MemoryNetwork, cross_entropy: float = 1.0) -> None:
-        memory, loss = UnrollMemorySettings(), LossSettings(cross_entropy=cross_entropy)
+    def __init__(self, *networks: MemoryNetwork, **weights: float) -> None:
+        memory, loss = UnrollMemorySettings(), LossSettings(**weights)
         super().__init__(
             TrainingPass(n.train(), VideoLoss(loss, n.aggregate), memory) for n in networks
         )
 
-    def forward(self, batch: ClipBatch, step: int) -> Any:
-        return sum(training_pass(batch, step).loss.total for training_pass in self)
+    def forward(self, batch: ClipBatch, step: int) -> list[PassResult]:
+        return [training_pass(batch, step) for training_pass in self]
 
 
-def train(
-    processes: Processes, *networks: MemoryNetwork, cross_entropy: float = 1.0
-) -> list[float]:
-    """Train in several processes and return a number that tells the weights of each network."""
-    passes = processes.wrap(
-        Passes(*networks, cross_entropy=cross_entropy), trains_all=cross_entropy > 0
-    )
+def total_loss(results: list[PassResult]) -> torch.Tensor:
+    return torch.stack([result.loss.total for result in results]).sum()
+
+
+def train(processes: Processes, *networks: MemoryNetwork, **weights: float) -> list[float]:
+    """Train in several processes and return a number that tells the weights of each network.
+
+    With ``weights`` of the loss terms, some parameters get no gradient.
+    """
+    passes = processes.wrap(Passes(*networks, **weights), trains_all=not weights)
     optimizer = torch.optim.SGD(passes.parameters(), lr=0.1)
     for step in range(STEPS):
         optimizer.zero_grad()
-        passes(clip(2 * step + processes.rank), step).backward()
+        total_loss(passes(clip(2 * step + processes.rank), step)).backward()
         optimizer.step()
     return [sum(float(p.detach().double().sum()) for p in n.parameters()) for n in networks]
 
@@ -144,6 +147,7 @@ def train_every_switch() -> dict[str, Any]:
         torch.manual_seed(processes.rank)
         trained = train(processes, *(build(**switches) for switches in one_changed()))
         trained += train(processes, build(mask_quality=True), cross_entropy=0)
+        trained += train(processes, build(mask_quality=True), mask_quality=0)
         try:
             train(processes, with_an_unused_projection())
             error = ""
@@ -153,7 +157,7 @@ def train_every_switch() -> dict[str, Any]:
 
 
 def unused(network: MemoryNetwork) -> list[str]:
-    Passes(network)(clip(0), 0).backward()
+    total_loss(Passes(network)(clip(0), 0)).backward()
     return [name for name, parameter in network.named_parameters() if parameter.grad is None]
 
 
@@ -177,6 +181,6 @@ def test_combinations_of_switches_train_all_parameters(
 
 def test_two_processes_train_every_switch() -> None:
     first, second = run_processes(train_every_switch)
-    assert len(first["trained"]) == 1 + 2 + 2 + 6 + 2
+    assert len(first["trained"]) == 1 + 2 + 2 + 6 + 3
     assert first["trained"] == second["trained"]
     assert "Expected to have finished reduction" in first["error"]
