@@ -21,7 +21,7 @@ import scmn
 from scmn.config import Config, parse_config
 from scmn.errors import InputError
 from scmn.networks.base import MemoryNetwork, ModelDescription
-from scmn.training.resuming import changes
+from scmn.training.resuming import Change, changes
 from scmn.weights.files import WeightsFile, load_tensors_only, load_weights, read_description
 
 FORMAT = "scmn-checkpoint"
@@ -41,12 +41,11 @@ class Checkpoint:
     stage: str
     stage_iteration: int
     """Optimizer steps since the start of the stage, on which the schedules depend."""
-    sample_number: int
-    """Number of the stage's next training sample."""
     config: str
     """The resolved configuration as YAML."""
     random_states: list[dict[str, Any]]
-    """``random_state()`` of every process, by rank."""
+    """``random_state()`` of every process, by rank; for networks that draw numbers. What the
+    samples draw depends on their numbers alone."""
     scaler: Mapping[str, Any] | None = None
     """State of the gradient scaler (fp16)."""
     average: Mapping[str, Any] | None = None
@@ -77,8 +76,8 @@ class Checkpoint:
         """Load the weights; InputError names the tensors that do not fit."""
         load_weights(network, self.weights)
 
-    def changed_settings(self, config: Config) -> list[str]:
-        """Return what ``config`` changes in the run, as ``key: old -> new``.
+    def changed_settings(self, config: Config) -> list[Change]:
+        """Return what ``config`` changes in the run.
 
         Raises:
             InputError: it changes what the run computes; the first such key is named.
@@ -90,7 +89,7 @@ class Checkpoint:
                 f"{self.path} has another configuration ({refused[0]}); use the same one, "
                 "or start a run in another --output with --weights of that checkpoint"
             )
-        return [str(change) for change in found]
+        return found
 
 
 def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -114,7 +113,6 @@ def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
         "iteration": checkpoint.iteration,
         "stage": checkpoint.stage,
         "stage_iteration": checkpoint.stage_iteration,
-        "sample_number": checkpoint.sample_number,
         "config": checkpoint.config,
         "rng": checkpoint.random_states,
         "best": checkpoint.best,
@@ -151,7 +149,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             iteration=content["iteration"],
             stage=content["stage"],
             stage_iteration=content["stage_iteration"],
-            sample_number=content["sample_number"],
             config=content["config"],
             random_states=content["rng"],
             scaler=content["scaler"],

@@ -88,7 +88,7 @@ class CheckpointFolder:
             for name in names:
                 _give_name(temporary, self.folder / name)
             sync_folder(self.folder)
-            self._remove_old(newest=checkpoint.iteration)
+            self._remove_old()
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"cannot write checkpoint {self.last}: {_reason(error)}; "
@@ -132,7 +132,7 @@ class CheckpointFolder:
         return not (os.path.lexists(self.last) or self.best.is_file() or self._numbered())
 
     def newest_good(self) -> Path | None:
-        """Return the readable checkpoint with the highest number, or else ``best.pt``."""
+        """Return the last readable numbered checkpoint that was written, or else ``best.pt``."""
         for path in [*self._numbered(), self.best]:
             with contextlib.suppress(InputError):
                 read_checkpoint(path)
@@ -146,23 +146,18 @@ class CheckpointFolder:
         return f"the newest good checkpoint is {good}: resume from it with --resume"
 
     def _numbered(self) -> list[Path]:
-        """Return the numbered checkpoints, the highest number first."""
+        """Return the numbered checkpoints, the last one written first.
+
+        Its number need not be the highest: a run may go back to an earlier checkpoint.
+        """
         if not self.folder.is_dir():
             return []
         files = [file for file in self.folder.iterdir() if _NUMBERED.fullmatch(file.name)]
-        return sorted(files, key=_number, reverse=True)
+        return sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name), reverse=True)
 
-    def _remove_old(self, *, newest: int) -> None:
-        # There are higher numbers if the run was resumed from an earlier checkpoint.
-        others = [file for file in self._numbered() if _number(file) != newest]
-        for file in others[max(self.keep - 1, 0) :]:
+    def _remove_old(self) -> None:
+        for file in self._numbered()[self.keep :]:
             file.unlink()
-
-
-def _number(path: Path) -> int:
-    match = _NUMBERED.fullmatch(path.name)
-    assert match is not None
-    return int(match[1])
 
 
 def _write_to_disk(content: dict[str, Any], path: Path) -> None:

@@ -23,13 +23,14 @@ class Progress:
         Args:
             folder: folder of TensorBoard's files.
             visible: whether this is the process that logs.
-            iteration: steps done so far; later points of an interrupted run are hidden.
+            iteration: steps done so far; points of later steps, from before an interruption, are
+                hidden.
 
         Raises:
             InputError: the folder cannot be written.
         """
         try:
-            self._writer = SummaryWriter(str(folder), purge_step=iteration) if visible else None
+            self._writer = SummaryWriter(str(folder), purge_step=iteration + 1) if visible else None
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
         self._visible = visible

@@ -14,6 +14,7 @@ from typing import Any
 from scmn.config import Config
 
 FREE_TO_CHANGE = (
+    "data",  # what ${data} stands for is compared where it is used
     "memory.*",  # used to validate only
     "evaluation.*",
     "training.device",
@@ -36,6 +37,9 @@ FREE_TO_CHANGE = (
 """Patterns of the keys that may differ."""
 MOVED_ONLY = (".paste_from", ".annotations")
 """Paths that may be others, but neither begin nor end to be given."""
+IN_ORDER = ("training.stages", "training.stages.*.data")
+"""Mappings whose order counts: that of the stages, and of the data sets, by which samples are
+numbered."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,14 @@ class Change:
     new: Any
     free: bool
     """Whether the run may be resumed with the new value."""
+
+    @property
+    def changes_scores(self) -> bool:
+        """Whether validation scores from before and after it cannot be compared."""
+        return (
+            self.key.startswith(("memory.", "training.validation."))
+            and self.key != "training.validation.every"
+        )
 
     def __str__(self) -> str:
         return f"{self.key}: {self.old} -> {self.new}"
@@ -65,6 +77,11 @@ def _differences(saved: Any, given: Any, key: str) -> Iterator[tuple[str, Any, A
         for name in {**saved, **given}:
             inner = f"{key}.{name}" if key else str(name)
             yield from _differences(saved.get(name), given.get(name), inner)
+        if any(fnmatchcase(key, pattern) for pattern in IN_ORDER):
+            both = {n for n in saved if saved[n] is not None and given.get(n) is not None}
+            old, new = ([name for name in names if name in both] for names in (saved, given))
+            if old != new:
+                yield key, old, new
     elif saved != given:
         yield key, saved, given
 

@@ -115,12 +115,17 @@ class Trainer:
         self.validation = Validation.open(self.settings.validation, memory, self.settings.precision)
         changed: list[str] = []
         if checkpoint is not None:
-            changed = checkpoint.changed_settings(self.config)
+            changes = checkpoint.changed_settings(self.config)
             names = _left_stages(names, checkpoint)
             checkpoint.restore_network(network)
-            self.iteration, self.best = checkpoint.iteration, checkpoint.best
+            self.iteration = checkpoint.iteration
+            # The best score so far is that of the folder's best.pt, by the same validation.
+            if self.processes.on_first(self.folder.best.is_file) and not any(
+                change.changes_scores for change in changes
+            ):
+                self.best = checkpoint.best
             self._validation_due = checkpoint.validation_due
-            changed = [f"from step {self.iteration}: {change}" for change in changed]
+            changed = [f"from step {self.iteration}: {change}" for change in changes]
             self.history = [*checkpoint.history, *changed]
         self.network = network = prepare_network(
             network, self.settings, self.processes.device, processes=self.processes.count
@@ -271,7 +276,6 @@ class Trainer:
             iteration=self.iteration,
             stage=stage.name,
             stage_iteration=stage.iteration,
-            sample_number=stage.sample_number,
             config=config_to_yaml(self.config),
             random_states=states,
             scaler=stage.scaler.state_dict(),

@@ -23,7 +23,6 @@ def checkpoint(iteration: int = 1, **changes: Any) -> Checkpoint:
         iteration=iteration,
         stage="main",
         stage_iteration=iteration,
-        sample_number=4 * iteration,
         config="model: {name: stm}\n",
         random_states=[random_state(CPU)],
     )

@@ -46,7 +46,7 @@ def test_checkpoint_round_trips(folder: CheckpointFolder) -> None:
     assert {n: getattr(loaded, n) for n in plain} == {n: getattr(saved, n) for n in plain}
     content = torch.load(folder.last, weights_only=True)
     assert content["format"] == "scmn-checkpoint"
-    assert set(content) >= {"model", "optimizer", "ema", "rng", "config", "sample_number"}
+    assert set(content) >= {"model", "optimizer", "ema", "rng", "config"}
 
 
 def test_checkpoint_folder_keeps_the_newest_and_the_best(folder: CheckpointFolder) -> None:
@@ -63,6 +63,9 @@ def test_checkpoint_folder_keeps_the_newest_and_the_best(folder: CheckpointFolde
     last = folder.load()
     assert last is not None
     assert last.iteration == 35
+    folder.save(checkpoint(37))
+    assert names(folder)[1:3] == ["iteration-00000035.pt", "iteration-00000037.pt"]
+    assert folder.newest_good() == folder.folder / "iteration-00000037.pt"
 
 
 def test_checkpoint_folder_with_keep_0_writes_no_numbered_checkpoints(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scmn import InputError, load_config
 from scmn.training.checkpoint import read_checkpoint
+from scmn.training.progress import Progress
+from scmn.training.resuming import changes
 from scmn.training.trainer import train
 from tests.programs import start
 from tests.training.runs import config, config_file, equal, killed_after, weights
@@ -135,3 +138,30 @@ def test_train_resumes_with_other_resources_and_records_them(
     assert "precision: bf16" in written
     assert "precision: bf16" in checkpoint.config
     assert load_config(tmp_path / "run/config.yaml").training.precision == "bf16"
+
+
+def test_changes_tell_the_order_of_stages_and_data_sets() -> None:
+    saved, given = load_config("scmn_tiny"), load_config("scmn_tiny")
+    given.training.stages = dict(reversed(given.training.stages.items()))
+    main = given.training.stage("main")
+    main.data = dict(reversed(main.data.items()))
+    found = {change.key: change.free for change in changes(saved, given)}
+    assert found == {"training.stages": False, "training.stages.main.data": False}
+
+
+def test_changes_let_the_data_move() -> None:
+    saved, given = (load_config("finetune", [f"data={folder}"]) for folder in ("a", "b"))
+    assert [change.key for change in changes(saved, given) if not change.free] == []
+    assert "data: a -> b" in map(str, changes(saved, given))
+
+
+def test_progress_hides_the_points_of_later_steps_alone(tmp_path: Path) -> None:
+    for begun, steps in ((0, (1, 2, 3)), (2, (3, 4))):
+        progress = Progress(tmp_path, visible=True, iteration=begun)
+        for step in steps:
+            progress.scalars({"loss": float(begun)}, step)
+        progress.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    points = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert points == [(1, 0.0), (2, 0.0), (3, 2.0), (4, 2.0)]

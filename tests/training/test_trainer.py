@@ -26,7 +26,6 @@ def test_train_runs_two_stages_of_every_network(name: str, davis: Path, tmp_path
     assert outcome.iteration == 8
     checkpoint = read_checkpoint(outcome.checkpoint)
     assert (checkpoint.stage, checkpoint.stage_iteration) == ("main", 4)
-    assert checkpoint.sample_number == 8
     model = build_model(name, weights=outcome.checkpoint)
     assert equal(model.state_dict(), weights(tmp_path / "run"))
     fresh = build_model(name, **dict(checkpoint.description.settings))

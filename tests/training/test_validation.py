@@ -19,7 +19,7 @@ from scmn.training.trainer import train
 from scmn.training.validation import Validation
 from tests.conftest import build_small
 from tests.programs import run_processes
-from tests.training.runs import Killed, config, equal, weights
+from tests.training.runs import Killed, config, equal, killed_after, weights
 
 
 def validation(davis: Path) -> list[str]:
@@ -92,6 +92,20 @@ def test_train_stopped_by_a_signal_validates_when_it_is_resumed(
     assert not (tmp_path / "run/best.pt").exists()
     assert train(settings, tmp_path / "run").finished
     assert read_checkpoint(tmp_path / "run/best.pt").best is not None
+
+
+@pytest.mark.parametrize("frames", [4, 3])
+def test_scores_of_another_validation_are_not_compared(
+    frames: int, davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1])
+    monkeypatch.setattr(Validation, "run", lambda *_: {"J&F": next(scores)})
+    short = ["training.stages.pretrain=null", *validation(davis)]
+    killed_after(3, config(tmp_path, davis, *short), tmp_path / "run")
+    other = f"training.validation.max_frames={frames}"
+    train(config(tmp_path, davis, *short, other), tmp_path / "run")
+    best = read_checkpoint(tmp_path / "run/best.pt")
+    assert (best.iteration, best.best) == ((2, 0.9) if frames == 4 else (4, 0.1))
 
 
 def validated(davis: Path) -> Any:
