@@ -1,7 +1,7 @@
 """Losses and gradients that are not finite: fp16 skips a few such steps; other precisions stop.
 
 In fp16 an overflow may pass: ``torch.amp.GradScaler`` leaves out a step whose gradients are not
-finite and halves its scale. A loss that stays that way, or any in float32 and bfloat16, whose range
+finite and halves its scale. What stays that way, or any in float32 and bfloat16, whose range
 it exceeds only where training has diverged, does not get better.
 """
 
@@ -16,8 +16,9 @@ from torch import Tensor
 from scmn.data.clips.batch import ClipBatch
 from scmn.errors import InputError
 
-STEPS_BEFORE_STOP = 10
-"""In fp16 the run stops at this many steps in a row whose loss is not finite."""
+STEPS_BEFORE_STOP = 20
+"""In fp16 the run stops at this many steps in a row whose loss or gradient is not finite. By then
+the scaler has halved its initial scale of 65536 to 1/16."""
 
 
 class LossCheck:
@@ -44,11 +45,10 @@ class LossCheck:
             self._samples.append(f"{number} ({source})")
 
     def add_gradient(self, norm: Tensor, iteration: int) -> None:
-        """Note the norm (a scalar) of a step's gradients, unless a scaler leaves out such steps."""
-        if self._steps_before_stop == 1:
-            self._losses.append(norm.reshape(1))
-            self._steps.append(iteration)
-            self._samples.append("")
+        """Note the norm (a scalar) of a step's gradients."""
+        self._losses.append(norm.reshape(1))
+        self._steps.append(iteration)
+        self._samples.append("")
 
     def check(self, scalars: Sequence[Tensor] = ()) -> list[float]:
         """Check all losses and gradients since the last call.
@@ -60,8 +60,8 @@ class LossCheck:
             The numbers of ``scalars``.
 
         Raises:
-            InputError: too many steps in a row had a loss that is not finite, of which the samples
-                of the last one are named, or a step had such a gradient.
+            InputError: too many steps in a row had a loss or gradient that is not finite; the
+                samples of the last loss are named.
         """
         tensors = [scalar.reshape(1) for scalar in scalars] + self._losses
         numbers = torch.cat(tensors).tolist() if tensors else []
@@ -80,12 +80,12 @@ class LossCheck:
         if self._in_a_row < self._steps_before_stop:
             return
         samples = [sample for sample in samples if sample]
+        before = f" and the {self._in_a_row - 1} steps before" if self._in_a_row > 1 else ""
         if not samples:
             raise InputError(
-                f"the gradient is not finite at step {step}, although the loss is; lower the "
-                "learning rate, or train with precision fp32"
+                f"the gradient is not finite at step {step}{before}, although the loss is; lower "
+                "the learning rate, or train with precision fp32"
             )
-        before = f" and the {self._in_a_row - 1} steps before" if self._in_a_row > 1 else ""
         raise InputError(
             f"the loss is not finite at step {step}{before}; samples: {', '.join(samples)}; "
             "lower the learning rate, clip gradients (optimizer.clip_gradient_norm) or look at "
