@@ -113,7 +113,10 @@ def _from_coco(content: dict[str, Any], ids: _ObjectIds) -> dict[str, np.ndarray
             masks.append((ids.of(key), mask))
         for object_id, mask in sorted(masks, key=lambda entry: -int(entry[1].sum())):
             labels[mask] = object_id
-        label_maps[Path(str(image["file_name"])).stem] = labels
+        name = Path(str(image["file_name"])).stem
+        if name in label_maps:
+            raise InputError(f"two images are called '{name}', the name of one frame")
+        label_maps[name] = labels
     if not label_maps:
         raise InputError("no image is annotated")
     return label_maps

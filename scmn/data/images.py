@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     """
     try:
         with os.scandir(folder) as entries:
-            images = [entry for entry in entries if _is_image_name(entry.name)]
+            images = [entry for entry in entries if is_image_name(entry.name)]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder} is not a folder; expected a folder of images") from error
     except OSError as error:
@@ -95,20 +95,25 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     if not paths:
         extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
         raise InputError(f"{folder} contains no images; expected files with {extensions}")
-    paths.sort(key=lambda path: natural_order(path.name))
-    by_stem: dict[str, Path] = {}
+    return tuple(by_stem(sorted(paths, key=lambda path: natural_order(path.name))).values())
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is an image, and not hidden."""
+    return Path(name).suffix.lower() in IMAGE_EXTENSIONS and not name.startswith(".")
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return files by the stems of their names; InputError if two of them have the same."""
+    files: dict[str, Path] = {}
     for path in paths:
-        other = by_stem.setdefault(path.stem, path)
+        other = files.setdefault(path.stem, path)
         if other is not path:
             raise InputError(
-                f"{folder} has two images for frame '{path.stem}': {other.name} and {path.name}; "
+                f"{path.parent} has two files for '{path.stem}': {other.name} and {path.name}; "
                 "remove one"
             )
-    return tuple(paths)
-
-
-def _is_image_name(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_EXTENSIONS and not name.startswith(".")
+    return files
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

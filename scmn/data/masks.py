@@ -77,7 +77,7 @@ def read_label_map(path: Path, *, grey: GreyValues = "trusted") -> np.ndarray:
         mode = image.mode
         pixels = np.asarray(image)
     if mode in ("LA", "PA", "RGBA"):
-        _refuse_object_in_alpha(pixels, path)
+        refuse_object_in_alpha(pixels, path)
         mode, pixels = mode[:-1], pixels[..., :3] if mode == "RGBA" else pixels[..., 0]
     if mode in ("P", "1"):
         return pixels.astype(np.uint8)
@@ -103,7 +103,7 @@ def require_lossless(image: Image.Image, path: Path) -> None:
         )
 
 
-def _refuse_object_in_alpha(pixels: np.ndarray, path: Path) -> None:
+def refuse_object_in_alpha(pixels: np.ndarray, path: Path) -> None:
     """Raise InputError if alpha, the last channel of (H, W, C), tells what the colours do not."""
     colours, alpha = pixels[..., :-1], pixels[..., -1]
     constant = (colours == colours[:1, :1]).all()
@@ -189,6 +189,11 @@ def object_ids(labels: np.ndarray) -> tuple[int, ...]:
     beginnings = np.append(pixels[:1], pixels[1:][pixels[1:] != pixels[:-1]])
     present = np.bincount(beginnings, minlength=256) > 0
     return tuple(int(value) for value in np.flatnonzero(present[: MAX_OBJECT_ID + 1]) if value)
+
+
+def merge_objects(labels: np.ndarray) -> np.ndarray:
+    """Return a label map in which every object has the id 1, as in DAVIS 2016."""
+    return np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
 
 
 def keep_objects(labels: np.ndarray, ids: Iterable[int]) -> np.ndarray:

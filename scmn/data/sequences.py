@@ -11,7 +11,13 @@ from typing import Protocol
 import numpy as np
 
 from scmn.data.images import image_size, read_image
-from scmn.data.masks import VOID, GreyValues, check_size, keep_objects, read_label_map
+from scmn.data.masks import (
+    GreyValues,
+    check_size,
+    keep_objects,
+    merge_objects,
+    read_label_map,
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class VideoSequence:
         """
         labels = read_label_map(self.annotation_paths[index], grey=self.grey)
         if self.merge_objects:
-            labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
+            labels = merge_objects(labels)
         return labels
 
     def given_labels(self, index: int) -> np.ndarray | None:

@@ -1,8 +1,8 @@
 """The decoder and its stages, each of which upsamples by 2 and takes a skip of the query.
 
-Sources: STM (Oh et al., ICCV 2019, 3.4) and STCN (Cheng et al., NeurIPS 2021, 3.1), whose stages
-add the skip and differ only in widths and in a residual block on each skip (STM); BASNet (Qin et
-al., CVPR 2019, 3.2), whose stages concatenate it.
+Sources: STM (Oh et al., ICCV 2019, "decoder") and STCN (Cheng et al., NeurIPS 2021, "memory reading
+and decoding"), whose stages add the skip and differ only in widths and in a residual block on each
+skip (STM); BASNet (Qin et al., CVPR 2019, 3.2), whose stages concatenate it.
 """
 
 from __future__ import annotations

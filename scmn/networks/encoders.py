@@ -1,6 +1,6 @@
 """Query encoder, memory encoder with mask stems, and the key/value projection.
 
-Source: Oh et al., "Video Object Segmentation using Space-Time Memory Networks", ICCV 2019, 3.1-3.2.
+Source: STM (Oh et al., ICCV 2019, "key and value embedding").
 """
 
 from __future__ import annotations

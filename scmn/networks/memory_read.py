@@ -1,8 +1,8 @@
 """Space-time memory read: every query position gathers values from all remembered positions.
 
-Sources: STM (Oh et al., ICCV 2019, 3.3) for the dot product; STCN (Cheng et al., NeurIPS 2021,
-3.3) for the negative squared L2 distance; top-k: MiVOS (Cheng et al., CVPR 2021, 3.2); kernelised
-read: KMN (Seong et al., ECCV 2020, 3.2).
+Sources: STM (Oh et al., ICCV 2019, "space-time memory read") for the dot product; STCN (Cheng et
+al., NeurIPS 2021, "computing affinity") for the negative squared L2 distance; top-k: MiVOS (Cheng
+et al., CVPR 2021, 3.2); kernelised read: KMN (Seong et al., ECCV 2020, 3.2).
 """
 
 from __future__ import annotations

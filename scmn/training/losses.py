@@ -3,10 +3,10 @@
 Each term is a function of aggregated logits and label maps that returns one value per clip. Pixels
 labelled ``VOID`` never count; a frame without any other pixel has loss 0.
 
-Sources: cross-entropy on aggregated maps: STM (Oh et al., ICCV 2019, 3.5). Bootstrapped
-cross-entropy: STCN (Cheng et al., NeurIPS 2021, 4.2). Soft IoU and supervision of the maps before
-refinement: BASNet (Qin et al., CVPR 2019). Squared error of the estimated IoU: QDMN (Liu et al.,
-ECCV 2022).
+Sources: cross-entropy on aggregated maps: STM (Oh et al., ICCV 2019, "two-stage training").
+Bootstrapped cross-entropy: STCN (Cheng et al., NeurIPS 2021, implementation details). Soft IoU and
+supervision of the maps before refinement: BASNet (Qin et al., CVPR 2019). Squared error of the
+estimated IoU: QDMN (Liu et al., ECCV 2022).
 """
 
 from __future__ import annotations
@@ -197,11 +197,6 @@ class IoUSum:
 
     total: Tensor
     objects: Tensor
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean over the objects; NaN if there was none."""
-        return self.total / self.objects
 
 
 @torch.no_grad()

@@ -135,6 +135,13 @@ MISTAKES = {
         '"mask": "xx"}], "imageHeight": 8, "imageWidth": 8}',
         "not a PNG",
     ),
+    "two images of a frame": (
+        '{"images": [{"id": 1, "file_name": "a/0.jpg", "height": 8, "width": 8}, '
+        '{"id": 2, "file_name": "b/0.jpg", "height": 8, "width": 8}], "annotations": ['
+        '{"image_id": 1, "segmentation": {"size": [8, 8], "counts": [0, 64]}}, '
+        '{"image_id": 2, "segmentation": {"size": [8, 8], "counts": [0, 64]}}]}',
+        "two images are called '0'",
+    ),
     "no annotations": ('{"images": [], "annotations": []}', "no image is annotated"),
 }
 

@@ -125,7 +125,7 @@ def test_list_images_sorts_by_time_and_ignores_other_files(tmp_path: Path) -> No
 
 def test_list_images_refuses_two_images_for_one_frame(tmp_path: Path) -> None:
     touch(tmp_path, "00000.jpg", "00001.jpg", "00001.png")
-    with pytest.raises(InputError, match=r"frame '00001': 00001\.jpg and 00001\.png"):
+    with pytest.raises(InputError, match=r"two files for '00001': 00001\.jpg and 00001\.png"):
         list_images(tmp_path)
 
 

@@ -90,6 +90,9 @@ def test_static_images_refuses_unmatched_files(tmp_path: Path) -> None:
     add_mask(tmp_path / "two" / "masks" / "2.png")
     with pytest.raises(InputError, match=r"2\.png has no image '2'"):
         static_images(tmp_path / "two")
+    add_image(tmp_path / "one" / "1.jpeg")
+    with pytest.raises(InputError, match="two files for '1'"):
+        static_images(tmp_path / "one")
 
 
 def test_static_images_names_the_known_layouts(tmp_path: Path) -> None:
@@ -142,6 +145,17 @@ def test_read_static_labels_takes_only_binary_masks_from_jpegs(tmp_path: Path) -
 def test_read_static_labels_refuses_faint_masks(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 100, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png is grey but no brighter than 100"):
+        read_static_labels(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_read_static_labels_refuses_an_object_in_the_alpha_channel(
+    grey: int, tmp_path: Path
+) -> None:
+    pixels = np.full((4, 4, 4), grey, np.uint8)
+    pixels[1:3, 1:3, 3] = 255 - grey
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png has its object in the alpha channel"):
         read_static_labels(tmp_path / "a.png")
 
 
@@ -253,6 +267,9 @@ def test_connected_objects_numbers_parts_from_the_largest_down() -> None:
     assert split[20, 5] == VOID
     assert (split[38:] == VOID).all()
     assert ((split == 0) == (labels == 0)).all()
+    specks = np.zeros((40, 60), np.uint8)
+    specks[::2, ::2] = 1  # more parts than there are ids
+    assert set(np.unique(connected_objects(specks))) == {0, VOID}
 
 
 def test_static_images_split_objects(tmp_path: Path) -> None:

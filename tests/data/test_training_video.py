@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,13 +249,25 @@ def test_open_source_reads_bl30k(tmp_path: Path) -> None:
         opened(stills=True)
 
 
-def test_open_source_refuses_the_augmentation_of_the_other_kind(tmp_path: Path) -> None:
-    videos = DataSettings("mose-train", str(tmp_path), still_augmentation=StaticAugmentation())
-    with pytest.raises(InputError, match=r"data\.a\.still_augmentation does not apply to videos"):
-        open_source("a", videos, SETTINGS, seed=0, where="data.a")
-    stills = DataSettings("static", str(tmp_path), video_augmentation=VideoAugmentation())
-    with pytest.raises(InputError, match="video_augmentation does not apply to still images"):
-        open_source("a", stills, SETTINGS, seed=0, where="data.a")
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("mose-train", {"still_augmentation": StaticAugmentation()}, "videos"),
+        ("mose-train", {"stills": True, "paste_from": "stills"}, "still images"),
+        ("static", {"video_augmentation": VideoAugmentation()}, "kind static"),
+        ("static", {"exclude": ["a"]}, "kind static"),
+        ("coco", {"curriculum": [(0.0, 5)]}, "kind coco"),
+        ("synthetic", {"exclude": ["a"]}, "kind synthetic"),
+    ],
+)
+def test_open_source_refuses_settings_that_do_not_apply(
+    kind: str, given: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    data = DataSettings(kind, str(tmp_path), **given)
+    with pytest.raises(
+        InputError, match=rf"data\.a\.{list(given)[-1]} does not apply to {message}"
+    ):
+        open_source("a", data, SETTINGS, seed=0, where="data.a")
 
 
 def test_video_clips_of_real_videos(shared_data: Path) -> None:
@@ -278,21 +291,12 @@ def test_video_clips_of_real_videos(shared_data: Path) -> None:
 SYNTHETIC = SyntheticSettings(size=(32, 48), frames=6, objects=(1, 2), minimum_area=0.02)
 
 
-@pytest.mark.parametrize("kept", [1, 2])
-def test_synthetic_clips_are_independent_of_kept_scenes(
-    monkeypatch: pytest.MonkeyPatch, kept: int
-) -> None:
-    all_kept, few_kept = (
-        SyntheticClips(SYNTHETIC, seed=1, scenes=3, settings=SETTINGS) for _ in range(2)
-    )
-    indices = (0, 1, 0, 2, 1)
-    expected = [all_kept.draw(index, rng=rng(index), progress=0.5) for index in indices]
-    monkeypatch.setattr("scmn.data.clips.synthetic_clips.KEPT_SCENES", kept)
-    for index, one in zip(indices, expected, strict=True):
-        other = few_kept.draw(index, rng=rng(index), progress=0.5)
-        assert one.source == other.source
-        np.testing.assert_array_equal(one.images, other.images)
-        np.testing.assert_array_equal(one.labels, other.labels)
+def test_synthetic_clips_show_the_same_scenes_in_every_pass() -> None:
+    source = SyntheticClips(SYNTHETIC, seed=1, scenes=2, settings=SETTINGS)
+    first, other, again = (source.draw(i, rng=rng(0), progress=0.5) for i in (0, 1, 0))
+    assert first.source == again.source != other.source
+    np.testing.assert_array_equal(first.images, again.images)
+    np.testing.assert_array_equal(first.labels, again.labels)
 
 
 def test_synthetic_clips_endless_show_new_scenes() -> None:

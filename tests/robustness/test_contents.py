@@ -168,7 +168,7 @@ FRAMES = [
     Case("hidden frames", only(".00000.jpg"), "neither images nor folders"),
     Case("frames of other types", only("00000.txt", "00001.exr"), "neither images nor folders"),
     Case("all frames empty", only("00000.jpg"), r"00000\.jpg", **BEGUN),
-    Case("two frames of one stem", twice_the_same_stem, "two images for frame '00002'"),
+    Case("two frames of one stem", twice_the_same_stem, "two files for '00002'"),
     Case("no video", lambda s: s.segment(video=s.root / "none.mp4"), "does not exist"),
     Case(
         "folders where a mask file is given",

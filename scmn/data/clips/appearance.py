@@ -97,7 +97,7 @@ class MotionBlur:
     """Motion blur of single frames, as of fast objects and moving cameras; masks stay sharp."""
 
     probability: Share = 0.0
-    """Probability of each frame to be blurred."""
+    """Probability that each frame is blurred."""
     length: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """Longest blur, as a share of the frame's shorter side."""
 

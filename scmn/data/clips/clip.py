@@ -29,7 +29,7 @@ class ClipSettings:
     other is larger."""
     redraws: CountOrZero = 5
     """How often frames and crop are redrawn because the first frame shows no such object (STCN:
-    5)."""
+    4)."""
 
     @property
     def minimum_pixels(self) -> int:

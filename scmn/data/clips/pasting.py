@@ -24,15 +24,15 @@ class PasteSettings:
     max_count: Annotated[int, Field(ge=0, le=8)] = 2
     """Maximum number of pasted objects in a clip (0: none)."""
     probability: Share = 0.5
-    """Probability of each of them to be pasted."""
+    """Probability that each of them is pasted."""
     labelled: Share = 0.5
-    """Probability to be a labelled object of the clip instead of an unlabelled distractor or
+    """Probability of being a labelled object of the clip instead of an unlabelled distractor or
     occluder."""
     look_alike: Share = 0.0
-    """Probability to be a copy of one of the clip's own objects instead of one from another image:
-    only its position tells it apart."""
+    """Probability of being a copy of one of the clip's own objects instead of one from another
+    image: only its position tells it apart."""
     behind: Share = 0.25
-    """Probability to lie behind the clip's objects instead of in front of them."""
+    """Probability of lying behind the clip's objects instead of in front of them."""
     size: Range[Annotated[float, Field(gt=0, le=4)]] = (0.2, 0.5)
     """Range of the object's longer side, as a share of the crop's shorter side."""
     drift: Share = 0.1

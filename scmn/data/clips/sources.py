@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,16 @@ from scmn.settings import Count, settings
 
 STILL_KINDS = ("static", "coco")
 BL30K = "bl30k"
+EVERYWHERE = {"kind", "root", "repeat"}
+OF_VIDEOS = {"frame_interval", "exclude", "curriculum", "paste_from", "video_augmentation"}
+OF_STILLS = {"stills", "exclude", "still_augmentation"}
+"""Settings of video data sets, and of those whose frames are still images."""
+OF_KIND = {
+    "static": {"split_objects", "still_augmentation"},
+    "coco": {"annotations", "still_augmentation"},
+    "synthetic": {"synthetic", "scenes", "endless", "curriculum", "video_augmentation"},
+}
+"""Settings of the other kinds."""
 CLIPS_TO_FIND_AN_OBJECT = 100
 
 Video = TypeVar("Video", bound=AnnotatedVideo)
@@ -96,10 +106,7 @@ def open_source(
     Raises:
         InputError: it is missing or its settings are wrong.
     """
-    unused = "video_augmentation" if data.has_stills else "still_augmentation"
-    if getattr(data, unused) is not None:
-        items = "still images" if data.has_stills else "videos"
-        raise InputError(f"{where}.{unused} does not apply to {items}")
+    _refuse_what_does_not_apply(data, where)
     curriculum = None
     if data.curriculum is not None:
         curriculum = SkipCurriculum(data.curriculum)
@@ -149,6 +156,18 @@ def require_object(source: Source, *, seed: int, where: str) -> None:
             f"{where}: none of {len(items)} clips drawn from it shows an object; expected masks "
             "with pixels above 0"
         )
+
+
+def _refuse_what_does_not_apply(data: DataSettings, where: str) -> None:
+    """Raise InputError for a setting without effect: what it should hold out, it would not."""
+    applying = EVERYWHERE | OF_KIND.get(data.kind, OF_STILLS if data.stills else OF_VIDEOS)
+    unset = DataSettings(kind=data.kind)
+    for given in fields(data):
+        name = given.name
+        if name not in applying and getattr(data, name) != getattr(unset, name):
+            items = "still images" if data.has_stills else "videos"
+            what = f"kind {data.kind}" if data.kind in OF_KIND else items
+            raise InputError(f"{where}.{name} does not apply to {what}")
 
 
 def _images(data: DataSettings, root: Path, where: str) -> Sequence[LabelledImage]:

@@ -1,7 +1,7 @@
 """Still images -> training clips: each frame is the image, moved (pretraining, stage 1).
 
-Oh et al., "Video Object Segmentation using Space-Time Memory Networks" (ICCV 2019), section 3.3;
-the magnitudes are those of STCN (Cheng et al., NeurIPS 2021).
+Source: STM (Oh et al., ICCV 2019, "two-stage training"); the magnitudes are those of STCN (Cheng
+et al., NeurIPS 2021).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class StaticAugmentation:
     """Largest motion of the crop from frame to frame along each axis, as a share of its side (null:
     its position is redrawn for each frame)."""
     spline: Share = 1 / 3
-    """Probability of each frame to be warped by a thin-plate spline."""
+    """Probability that each frame is warped by a thin-plate spline."""
     spline_scale: Annotated[float, Field(ge=0, le=0.2)] = 0.02
     """Standard deviation of the spline's control points, as a share of the crop's side."""
     perspective: Annotated[float, Field(ge=0, le=0.4)] = 0.0

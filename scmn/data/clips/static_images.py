@@ -16,8 +16,10 @@ from scmn.data.masks import (
     MAX_OBJECT_ID,
     VOID,
     check_size,
+    merge_objects,
     object_ids,
     read_label_map,
+    refuse_object_in_alpha,
     require_lossless,
 )
 from scmn.data.sequences import VideoSequence
@@ -64,7 +66,7 @@ class StaticImage:
         image = read_image(self.image_path)
         check_size(labels, image.shape[:2], self.mask_path)
         if self.merge_objects:
-            labels = np.where((labels > 0) & (labels != VOID), np.uint8(1), labels)
+            labels = merge_objects(labels)
         if self.split_objects:
             labels = connected_objects(labels)
         return image, labels
@@ -76,18 +78,20 @@ def connected_objects(labels: np.ndarray) -> np.ndarray:
     Ids are 1..254 in order of decreasing area. Parts below ``SMALLEST_PART`` of the image, mostly
     remainders of occluded parts, become void.
     """
-    split = np.where(labels == VOID, np.uint8(VOID), np.uint8(0))
-    parts: list[tuple[int, np.ndarray]] = []
+    parts = np.zeros(labels.shape, np.int32)
+    areas = [0]
     for label in object_ids(labels):
-        count, components, stats, _ = cv2.connectedComponentsWithStats(
-            (labels == label).view(np.uint8)
-        )
-        parts += [(int(stats[n, cv2.CC_STAT_AREA]), components == n) for n in range(1, count)]
-    parts.sort(key=lambda part: -part[0])
-    for number, (area, part) in enumerate(parts, start=1):
-        kept = area >= SMALLEST_PART * labels.size and number <= MAX_OBJECT_ID
-        split[part] = number if kept else VOID
-    return split
+        _, components, stats, _ = cv2.connectedComponentsWithStats((labels == label).view(np.uint8))
+        inside = components > 0
+        parts[inside] = components[inside] + len(areas) - 1
+        areas += stats[1:, cv2.CC_STAT_AREA].tolist()
+    by_area = sorted(range(1, len(areas)), key=lambda part: -areas[part])
+    kept = [part for part in by_area if areas[part] >= SMALLEST_PART * labels.size]
+    kept = kept[:MAX_OBJECT_ID]
+    ids = np.full(len(areas), VOID, np.uint8)
+    ids[0] = 0
+    ids[kept] = range(1, len(kept) + 1)
+    return np.where(labels == VOID, np.uint8(VOID), ids[parts])
 
 
 def images_of_videos(sequences: Iterable[VideoSequence]) -> list[StaticImage]:
@@ -136,9 +140,11 @@ def _read_grey(path: Path) -> np.ndarray | None:
     with open_image(path, "mask") as image:
         if image.mode not in ("L", "LA", "RGB", "RGBA"):
             return None
-        pixels = np.asarray(image)
-    if pixels.ndim == 2:
+        mode, pixels = image.mode, np.asarray(image)
+    if mode == "L":
         return pixels
+    if mode in ("LA", "RGBA"):
+        refuse_object_in_alpha(pixels, path)
     first = pixels[..., 0]
     colours = pixels.shape[2] >= 3
     if colours and not ((pixels[..., 1] == first) & (pixels[..., 2] == first)).all():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from scmn.data.clips.static_images import StaticImage
-from scmn.data.images import IMAGE_EXTENSIONS, natural_order
+from scmn.data.images import by_stem, is_image_name, natural_order
 from scmn.data.layout import require_folder
 from scmn.errors import InputError, nearest_name
 
@@ -44,7 +44,8 @@ def _labelled_images(root: Path) -> tuple[StaticImage, ...]:
     require_folder(root, LAYOUT)
     folders = _two_folders(root)
     if folders is not None:
-        return _matched(_by_stem(folders[0]), _by_stem(folders[1]), *folders)
+        files = [by_stem(_image_files(folder)) for folder in folders]
+        return _matched(files[0], files[1], *folders)
     classes = sorted(
         (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
         key=lambda path: natural_order(path.name),
@@ -88,33 +89,14 @@ def _side_by_side(folder: Path) -> tuple[StaticImage, ...]:
             if path.stem.endswith(_MASK_ENDING)
         }
     else:
-        images = {path.stem: path for path in paths if path.suffix.lower() in _JPEG}
-        masks = {path.stem: path for path in paths if path.suffix.lower() not in _JPEG}
+        images = by_stem(path for path in paths if path.suffix.lower() in _JPEG)
+        masks = by_stem(path for path in paths if path.suffix.lower() not in _JPEG)
     return _matched(images, masks, folder, folder) if paths else ()
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    paths = _image_files(folder)
-    by_stem = {path.stem: path for path in paths}
-    if len(by_stem) < len(paths):
-        twice = next(path for path in paths if by_stem[path.stem] is not path)
-        raise InputError(
-            f"{folder} has two files for '{twice.stem}': {twice.name} and "
-            f"{by_stem[twice.stem].name}; remove one"
-        )
-    return by_stem
-
-
 def _image_files(folder: Path) -> list[Path]:
-    paths: Iterable[Path] = folder.iterdir()
-    return sorted(
-        (
-            path
-            for path in paths
-            if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
-        ),
-        key=lambda path: natural_order(path.name),
-    )
+    paths = (path for path in folder.iterdir() if is_image_name(path.name))
+    return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def _matched(

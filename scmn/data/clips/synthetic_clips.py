@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 
 from scmn.data.clips.clip import ClipSettings, DrawnClip
@@ -11,16 +9,11 @@ from scmn.data.clips.curriculum import SkipCurriculum
 from scmn.data.clips.video_clips import VideoAugmentation, VideoClips
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 
-KEPT_SCENES = 16
 _ENDLESS = 2**31
 
 
 class SyntheticClips:
-    """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or of endless new ones.
-
-    Composing a scene takes as long as rendering ten of its frames, so each process keeps the
-    last ``KEPT_SCENES``.
-    """
+    """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or of ever new ones."""
 
     def __init__(
         self,
@@ -41,7 +34,6 @@ class SyntheticClips:
         self._seed = seed
         self._scenes = scenes
         self._endless = endless
-        self._kept: OrderedDict[int, SyntheticSequence] = OrderedDict()
         self._clips = VideoClips(
             [self._sequence(0)],
             name=self.name,
@@ -59,10 +51,4 @@ class SyntheticClips:
         return self._clips.draw_from(self._sequence(number), rng=rng, progress=progress)
 
     def _sequence(self, number: int) -> SyntheticSequence:
-        sequence = self._kept.pop(number, None)
-        if sequence is None:
-            sequence = SyntheticSequence(self._synthetic, self._seed, number)
-        self._kept[number] = sequence
-        if len(self._kept) > KEPT_SCENES:
-            self._kept.popitem(last=False)
-        return sequence
+        return SyntheticSequence(self._synthetic, self._seed, number)

@@ -1,6 +1,6 @@
 """Memory policy: which frames each object remembers and which it forgets.
 
-Source: STM (Oh et al., ICCV 2019, 3.5): the first, the previous and every n-th frame.
+Source: STM (Oh et al., ICCV 2019, "inference"): the first, the previous and every n-th frame.
 """
 
 from __future__ import annotations
