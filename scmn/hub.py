@@ -199,5 +199,6 @@ def _hub() -> ModuleType:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return the exceptions of the Hub's client: its own are of the first two."""
-    return (OSError, ValueError, import_module("httpx").HTTPError)
+    """Return the exceptions of the Hub's client and of the HTTP library that it is built on."""
+    own: type[Exception] = import_module("huggingface_hub.errors").HfHubHTTPError
+    return (OSError, ValueError, *own.__bases__)

@@ -102,6 +102,11 @@ def test_onnx_segmenter_refuses_wrong_input(exported: Exported, tmp_path: Path) 
         segmenter.step(frame, np.zeros((100, 90), np.uint8))
     with pytest.raises(InputError, match="expected integers"):
         segmenter.step(frame, np.zeros((5, 5), np.uint8))
+    with pytest.raises(InputError, match=r"ids 0\.\.300; 0\.\.254 and 255"):
+        segmenter.step(frame, mask(1, 10, 10).astype(np.int16) * 300)
+    with pytest.raises(InputError, match="frame 4, but the video has only 1 frames"):
+        list(segmenter.run([frame], {0: mask(1, 10, 10), 4: mask(1, 10, 10)}))
+    segmenter.reset()
     segmenter.step(frame, mask(1, 10, 10))
     with pytest.raises(InputError, match="earlier frames are 100x90"):
         segmenter.step(frame[:50])

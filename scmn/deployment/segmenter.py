@@ -113,7 +113,11 @@ class OnnxSegmenter:
         by_frame = {0: labels} if isinstance(labels, np.ndarray) else dict(labels)
         self.reset()
         for index, frame in enumerate(frames):
-            yield self.step(frame, by_frame.get(index))
+            yield self.step(frame, by_frame.pop(index, None))
+        if by_frame:
+            raise InputError(
+                f"label map for frame {min(by_frame)}, but the video has only {self._time} frames"
+            )
 
     def remove_object(self, object_id: int) -> None:
         """Stop segmenting an object and forget it; InputError if there is no such object."""
@@ -214,6 +218,11 @@ class OnnxSegmenter:
             raise InputError(
                 f"label map of frame {self._time} is {labels.dtype} {labels.shape}, expected "
                 f"integers {tuple(frame_size)}"
+            )
+        if labels.min() < 0 or labels.max() > 255:
+            raise InputError(
+                f"label map of frame {self._time} holds ids {labels.min()}..{labels.max()}; "
+                "0..254 and 255 (void) are allowed"
             )
         ids = object_ids_of(labels) if objects is None else list(objects)
         if not ids:

@@ -12,6 +12,7 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 from torch.nn import functional
 
+from scmn.errors import InputError
 from scmn.inference.base import Segmenter, exclusive
 from scmn.inference.frames import FrameImage, LabelMap, image_tensor, label_array
 from scmn.inference.prediction import Prediction
@@ -54,12 +55,14 @@ class AugmentedSegmenter(Segmenter):
             model: a network.
             flip: add a mirrored view of every scale.
             scales: factors on the frames' size.
-            **settings: those of :class:`VideoSegmenter`.
+            **settings: those of :class:`VideoSegmenter` but ``scale``.
 
         Raises:
             InputError: a wrong setting.
         """
         super().__init__()
+        if "scale" in settings:
+            raise InputError("scale must be given among scales")
         self._views: list[_View] = []
         for scale in sorted(scales, reverse=True):
             for flipped in [False, True] if flip else [False]:
@@ -101,6 +104,7 @@ class AugmentedSegmenter(Segmenter):
         objects: Sequence[int] | None = None,
     ) -> Prediction:
         """Segment the next frame; see :meth:`Segmenter.step`."""
+        self._require_equal_views()
         label_map = None if labels is None else label_array(labels)
         image = image_tensor(frame, self.device)[0]
         merged: Tensor | None = None
@@ -135,6 +139,7 @@ class AugmentedSegmenter(Segmenter):
         objects: Sequence[int] | None = None,
     ) -> bool:
         """Advance by a frame whose prediction is not needed; see :meth:`Segmenter.skip`."""
+        self._require_equal_views()
         if labels is None and not self._views[0].segmenter.needs_next_frame:
             for view in self._views:
                 view.segmenter.skip(frame)
@@ -144,6 +149,13 @@ class AugmentedSegmenter(Segmenter):
         for view in self._views:
             view.segmenter.skip(view.image(image), view.labels(label_map), objects=objects)
         return True
+
+    def _require_equal_views(self) -> None:
+        """Raise InputError after a step that failed in some of the views and not in others."""
+        if len({view.segmenter.frame_count for view in self._views}) > 1:
+            raise InputError(
+                "an earlier frame failed after some of the views had segmented it; call reset()"
+            )
 
 
 def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -45,14 +45,16 @@ def load_pretrained_backbones(network: nn.Module, file: Path | None = None) -> N
 
 def _load_trunk(trunk: Trunk, state: dict[str, torch.Tensor], file: Path) -> None:
     own = trunk.state_dict()
-    unfit = [n for n, tensor in own.items() if n not in state or state[n].shape != tensor.shape]
+    # Files of old versions of torch lack the counters of batches.
+    needed = {n: t for n, t in own.items() if not n.endswith("num_batches_tracked")}
+    unfit = [n for n, tensor in needed.items() if n not in state or state[n].shape != tensor.shape]
     if unfit:
         raise InputError(
             f"{file} does not hold weights of '{trunk.backbone}': "
             f"{', '.join(unfit[:3])} missing or of another shape"
         )
     # The file also holds the last stage and the classifier, which the trunk does not have.
-    trunk.load_state_dict({name: state[name] for name in own})
+    trunk.load_state_dict({name: state.get(name, tensor) for name, tensor in own.items()})
 
 
 def _downloaded(backbone: str) -> Path:

@@ -12,6 +12,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import Conv2dNormActivation
 
 from scmn import VideoSegmenter
+from scmn.errors import InputError
 from scmn.inference.acceleration import inverted_residual
 from scmn.inference.acceleration.fused_relu6 import FusedConvolutionReLU6, use_fused_relu6
 from scmn.inference.acceleration.network import accelerate, compile_parts
@@ -101,10 +102,11 @@ def test_compiling_keeps_the_output() -> None:
         torch.testing.assert_close(one.probabilities, other.probabilities, atol=1e-5, rtol=1e-4)
 
 
-def test_accelerate_copies_only_for_another_purpose() -> None:
+def test_accelerate_takes_its_own_copies_for_the_same_purpose_alone() -> None:
     accelerated = accelerate(build_small("stm"), CPU, None)
     assert accelerate(accelerated, CPU, None) is accelerated
-    assert accelerate(accelerated, CPU, torch.bfloat16) is not accelerated
+    with pytest.raises(InputError, match="give the network that the copy was made of"):
+        accelerate(accelerated, CPU, torch.bfloat16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
-from scmn import AugmentedSegmenter, VideoSegmenter
+from scmn import AugmentedSegmenter, InputError, VideoSegmenter
 from scmn.networks.base import MemoryNetwork
 from tests.conftest import build_small
 from tests.inference.clips import HEIGHT, TWO, WIDTH, video
@@ -47,3 +50,30 @@ def test_order_of_scales_does_not_matter() -> None:
     second = AugmentedSegmenter(model, scales=[1.0, 0.5], flip=False)
     for a, b in zip(first.run(video(3), TWO), second.run(video(3), TWO), strict=True):
         assert torch.equal(a.probabilities, b.probabilities)
+
+
+def test_a_step_that_failed_in_one_view_is_not_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = AugmentedSegmenter(build_small("stcn"), scales=[1.0, 1.5], flip=False)
+    frames = list(video(3))
+    segmenter.step(frames[0], TWO)
+    step = VideoSegmenter.step
+
+    def failing(self: VideoSegmenter, *arguments: Any, **options: Any) -> Any:
+        if self.scale == 1.0:  # the second view
+            raise torch.OutOfMemoryError
+        return step(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoSegmenter, "step", failing)
+        with pytest.raises(torch.OutOfMemoryError):
+            segmenter.step(frames[1])
+    for advance in (segmenter.step, segmenter.skip):
+        with pytest.raises(InputError, match=r"call reset\(\)"):
+            advance(frames[1])
+    segmenter.reset()
+    assert segmenter.step(frames[0], TWO).object_ids == (7, 200)
+
+
+def test_a_scale_is_given_among_scales() -> None:
+    with pytest.raises(InputError, match="scale must be given among scales"):
+        AugmentedSegmenter(build_small("stcn"), scale=2.0)

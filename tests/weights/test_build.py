@@ -90,6 +90,9 @@ def test_pretrained_backbone_from_a_file(backbone: str, tmp_path: Path) -> None:
     for encoder in (model.query_encoder, model.memory_encoder):
         for tensor_name, tensor in encoder.trunk.state_dict().items():
             assert torch.equal(tensor, state[tensor_name]), tensor_name
+    old = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    torch.save(old, tmp_path / "old.pth")
+    build_small("scmn", backbone=backbone, pretrained_backbone=tmp_path / "old.pth")
 
 
 def test_pretrained_backbone_reports_a_wrong_file(tmp_path: Path) -> None:

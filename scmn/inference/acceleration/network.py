@@ -1,4 +1,4 @@
-"""An accelerated copy of a network: the same numbers from fewer and smaller operations."""
+"""An accelerated copy of a network: the same up to rounding, from fewer and smaller operations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from scmn.errors import InputError
 from scmn.inference.acceleration.fused_relu6 import use_fused_relu6
 from scmn.inference.acceleration.inverted_residual import use_banded_inverted_residuals
 from scmn.inference.acceleration.norm_folding import fold_norms
@@ -44,10 +45,19 @@ def accelerate(
         device: where the copy runs.
         dtype: data type of the convolutions in mixed precision (None: float32).
         compiled: compile encoders, decoder and refinement, on a GPU into CUDA graphs.
+
+    Raises:
+        InputError: this function returned the network for something else.
     """
     purpose = (device, dtype, compiled)
-    if _ACCELERATED.get(network) == purpose:
+    earlier = _ACCELERATED.get(network)
+    if earlier == purpose:
         return network
+    if earlier is not None:
+        raise InputError(
+            "the network is a segmenter's accelerated copy for another device, precision or "
+            "compilation; give the network that the copy was made of"
+        )
     accelerated = copy.deepcopy(network).to(device).eval().requires_grad_(False)
     fold_norms(accelerated)
     for module in accelerated.modules():
