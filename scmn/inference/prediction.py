@@ -85,7 +85,8 @@ class Prediction:
         """How good each object's mask is, (N,) in [0, 1], on the device.
 
         The network's estimate of the IoU with the truth, if it has one (QDMN, Liu et al., ECCV
-        2022). That of an empty mask is high if the object is believed to be absent.
+        2022). That of an empty mask is high if the object is believed to be absent, but 0 if
+        ``memory.absence`` emptied it.
 
         Otherwise how clear the mask is, 0 without a mask: the mean of ``1 - p2 / p1`` over its
         pixels, of the largest and the second largest probability. AFB-URR (Liang et al., NeurIPS

@@ -184,18 +184,18 @@ class VideoSegmenter(Segmenter):
         self._video.geometry = geometry
         if segmentation is not None and segmentation.attention:
             self.bank.observe(segmentation.attention, segmentation.probabilities[:, 1:])
-        probabilities = self._with_given(segmentation, given, image)
-        prediction = frame_prediction(
-            probabilities,
-            self.object_ids,
-            geometry,
-            segmentation=segmentation,
-            given=given,
-            estimates_quality=self.model.estimates_quality,
-        )
         try:
+            probabilities = self._with_given(segmentation, given, image)
+            prediction = frame_prediction(
+                probabilities,
+                self.object_ids,
+                geometry,
+                segmentation=segmentation,
+                given=given,
+                estimates_quality=self.model.estimates_quality,
+            )
             self._remember(image, query, probabilities, prediction, objects_per_batch)
-        except Exception:  # memory is exhausted
+        except BaseException:  # memory is exhausted, or Ctrl-C in a notebook
             self.bank.drop_objects_without_memory()
             raise
         self._video.frame_count += 1
@@ -317,7 +317,10 @@ class VideoSegmenter(Segmenter):
         if absence is not None:
             absent = presence(geometry.crop(segmentation.probabilities[0])) < absence.confidence
             probabilities = without_objects(segmentation.probabilities, absent)
-            segmentation = replace(segmentation, probabilities=probabilities)
+            quality = segmentation.quality
+            if quality is not None:  # of the masks that are emptied
+                quality = quality.masked_fill(absent, 0)
+            segmentation = replace(segmentation, probabilities=probabilities, quality=quality)
         return query, segmentation
 
     def _with_given(

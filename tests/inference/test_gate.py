@@ -79,14 +79,11 @@ def expected_memory(
     """Return the frames that each of some objects remembers, one frame after the other."""
     remembered: list[list[int]] = [[] for _ in confidence[0]]
     shared: list[int] = []
-    given = [0.0] * len(confidence[0])
     for time, numbers in enumerate(confidence):
-        if time in annotated:
-            given = list(numbers)
         if time not in annotated and time - shared[-1] < every:
             continue
-        for times, number, reference in zip(remembered, numbers, given, strict=True):
-            if time in annotated or np.float32(number) >= np.float32(0.8) * np.float32(reference):
+        for times, number in zip(remembered, numbers, strict=True):
+            if time in annotated or np.float32(number) >= np.float32(0.8):
                 times.append(time)
                 shared = sorted({*shared, time})
     return remembered

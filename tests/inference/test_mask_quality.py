@@ -143,3 +143,13 @@ def test_a_video_is_paused_with_its_estimates(network: MemoryNetwork, tmp_path: 
     for first, second in pairs:
         assert torch.equal(first.network_probabilities, second.network_probabilities)
         assert torch.equal(first.confidence, second.confidence)
+
+
+def test_a_mask_that_absence_empties_is_rated_zero(network: MemoryNetwork) -> None:
+    segmenter = VideoSegmenter(favour_objects(network, 3), memory={"absence": {"confidence": 1.0}})
+    rate(segmenter.model, [[0.9, 0.8]])
+    frames = list(video(2))
+    segmenter.step(frames[0], TWO)
+    prediction = segmenter.step(frames[1])
+    assert not prediction.present.any()
+    assert prediction.confidence.tolist() == [0.0, 0.0]

@@ -257,9 +257,14 @@ def test_memory_settings_default_to_the_networks_policy() -> None:
     assert VideoSegmenter(build_small("stm"), memory=own).memory_settings is own
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), RuntimeError("can't allocate memory")])
-def test_segmenter_stays_usable_after_running_out_of_memory(
-    monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+@pytest.mark.parametrize("part", ["encode_memory", "segment"])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError(), RuntimeError("can't allocate memory"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_segmenter_stays_usable_after_a_step_that_failed(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, part: str
 ) -> None:
     segmenter = VideoSegmenter(build_small("scmn"))
     frames = list(video(4))
@@ -269,7 +274,7 @@ def test_segmenter_stays_usable_after_running_out_of_memory(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(segmenter.model, "encode_memory", exhausted)
+        patch.setattr(segmenter.model, part, exhausted)
         with pytest.raises(type(error)):
             segmenter.step(frames[1], label_map((3, 30, 40)))
     assert segmenter.object_ids == (7,)

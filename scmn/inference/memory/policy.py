@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from scmn.inference.memory.group import ObjectGroup, Slot, evicts_by_usage
 from scmn.inference.memory.settings import MemorySettings
-from scmn.inference.memory.trust import GivenConfidence
 from scmn.networks.base import STRIDE
 from scmn.networks.features import MemoryFrames
 from scmn.networks.memory_read import Attention, Similarity
@@ -36,7 +35,6 @@ class MemoryBank:
         self._similarity = similarity
         self._groups: list[ObjectGroup] = []
         self._last_annotated = 0
-        self._given_confidence = GivenConfidence()
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -68,7 +66,6 @@ class MemoryBank:
         for group in self._groups:
             if object_id in group.object_ids:
                 group.remove_object(object_id)
-                self._given_confidence.forget(object_id)
                 self._groups = [g for g in self._groups if g.object_ids]
                 return
         raise KeyError(object_id)
@@ -84,8 +81,7 @@ class MemoryBank:
             confidence: of each object on this frame, float32 (N,), 0 without a mask.
             given: the ids of the objects whose masks are given on this frame.
         """
-        share = 0.0 if self.settings.gate is None else self.settings.gate.confidence
-        least = self._given_confidence.least(share, confidence, self.object_ids, given)
+        least = 0.0 if self.settings.gate is None else self.settings.gate.confidence
         clear = (confidence > 0) & (confidence >= least)
         return [i in given or ok for i, ok in zip(self.object_ids, clear.tolist(), strict=True)]
 
@@ -172,8 +168,6 @@ class MemoryBank:
             for name, tensor in group.store.state().items()
         }
         groups = [group.state() for group in self._groups]
-        given = self._given_confidence.state()
-        tensors |= {f"given_confidence.{name}": number for name, number in given.items()}
         return tensors, {"last_annotated": self._last_annotated, "groups": groups}
 
     def restore(
@@ -187,7 +181,6 @@ class MemoryBank:
             earlier: how many frames the remembered ones move back in time.
         """
         self._last_annotated = state["last_annotated"] - earlier
-        self._given_confidence.restore(_below("given_confidence", tensors))
         for number, saved in enumerate(state["groups"]):
             group = self._new_group(saved["object_ids"])
             group.restore(_below(str(number), tensors), saved, earlier=earlier)

@@ -68,7 +68,7 @@ class GateSettings:
     """Remember an object only from frames where its mask is trusted.
 
     Attributes:
-        confidence: the least confidence, as a share of that on the object's latest given frame.
+        confidence: the least confidence of a mask; that of a given one is 1.
     """
 
     confidence: Share = 0.8
@@ -106,8 +106,9 @@ class MemorySettings:
         kernel: kernelised read (None: every position is read everywhere).
         long_term: make prototypes of frames that are no longer among the newest, instead of
             ``max_frames`` (None: frames are kept or dropped).
-        gate: remember an object only where its mask is trusted, and the next trusted frame where an
-            n-th one is not (None: whatever its mask is like).
+        gate: remember an object only where its mask is trusted, and where no object that was added
+            with it is trusted on an n-th frame, the next frame on which one is (None: whatever its
+            mask is like).
         absence: empty the mask of an object that is taken for absent (None: no object is).
         weigh_cells: weigh each remembered position by how certain its pixels were.
     """
