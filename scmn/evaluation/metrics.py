@@ -1,7 +1,8 @@
 """Region similarity J and contour accuracy F of segmentations, and their statistics over frames.
 
 Source: Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object
-Segmentation, CVPR 2016. Every number equals that of the official davis2017-evaluation.
+Segmentation, CVPR 2016. Every number equals that of the official davis2017-evaluation, except the
+decay over more than 256 frames, whose quarters overflow there.
 
 Everything is computed in the object's box: the smallest box that holds it in the ground truth and
 in the prediction, with one pixel around it. No boundary pixel lies outside, so the numbers are the
@@ -100,8 +101,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 def statistics(values: np.ndarray) -> Statistics:
     """Return mean, recall and decay of a measure over the scored frames of an object, float (T,).
 
-    The quarters are the official ones: neighbouring quarters share a frame. Frames of value NaN
-    are left out of mean and decay and count as not recalled.
+    The quarters are the official ones: neighbouring quarters share a frame.
 
     Raises:
         ValueError: there is no frame.
@@ -112,9 +112,9 @@ def statistics(values: np.ndarray) -> Statistics:
     first_quarter = values[limits[0] : limits[1] + 1]
     last_quarter = values[limits[3] : limits[4] + 1]
     return Statistics(
-        mean=float(np.nanmean(values)),
+        mean=float(np.mean(values)),
         recall=float(np.mean(values > RECALL_THRESHOLD)),
-        decay=float(np.nanmean(first_quarter) - np.nanmean(last_quarter)),
+        decay=float(np.mean(first_quarter) - np.mean(last_quarter)),
     )
 
 

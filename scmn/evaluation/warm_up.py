@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 WARM_UP_FRAMES = 3
-"""A CUDA graph is compiled with the first frame and recorded with the second; the third has one to
-spare."""
+"""A CUDA graph is compiled with the first frame and recorded with the second; the third is a
+margin."""
 
 
 class WarmUp:

@@ -59,7 +59,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
 def resolve_precision(device: torch.device, precision: Precision) -> Precision:
     """Return the precision; "auto" is bf16 if the device has instructions for it, else fp32.
 
-    A device that only emulates bf16 is slower in it than in float32, of which a warning is logged.
+    Logs a warning if the device only emulates bf16, which is slower than float32.
 
     Raises:
         InputError: as :func:`reduced_dtype`.

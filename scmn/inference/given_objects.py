@@ -67,8 +67,8 @@ def with_given_masks(
 ) -> Tensor:
     """Insert given masks into a segmentation.
 
-    As published (STCN, interactive fusion): inside a given mask every other object's probability is
-    set to zero, then all are aggregated again.
+    As in STCN's published inference on YouTube-VOS: inside a given mask every other object's
+    probability is set to zero, then all are aggregated again.
 
     Args:
         segmented: the objects' probabilities (H, W) by id.

@@ -180,10 +180,10 @@ def _read(
 
 
 class _Affinity:
-    """Similarities of query positions to all remembered positions, always in float32.
+    """Similarities of query positions to all remembered positions, never in half precision.
 
-    In half precision the rounding errors of |k|^2 and of the product would each exceed the
-    differences that matter. The product is a small part of a network's work.
+    There the rounding errors of |k|^2 and of the product would each exceed the differences that
+    matter. The product is a small part of a network's work.
     """
 
     def __init__(

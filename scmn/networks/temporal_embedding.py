@@ -1,9 +1,9 @@
 """Temporal embeddings: learned vectors that tell a memory read how old each remembered frame is.
 
-Source: RMem (Zhou et al., CVPR 2024, 3.3). As in the published code there are four vectors for the
-remembered frames, for the first one, the latest one, and the older and the newer half of those
-between them. Theirs are drawn at random; these start at zero, so that a network's weights can be
-trained on without a jump.
+Source: RMem (Zhou et al., CVPR 2024, 3.3), with as many vectors for the remembered frames: four.
+Which frames they belong to is ours: the first one, the latest one, and the older and the newer half
+of those between them, where the published code divides all frames into quarters. They start at zero
+instead of random numbers, so that a network's weights can be trained on without a jump.
 """
 
 from __future__ import annotations

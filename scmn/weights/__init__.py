@@ -1,1 +1,1 @@
-"""Weights: our files, the published ones, pretrained backbones, and what is released with us."""
+"""Weights: this package's files, published ones, pretrained backbones, and the bundled weights."""

@@ -197,13 +197,6 @@ def test_statistics_of_few_frames(count: int) -> None:
     assert (result.recall, result.decay) == (1.0, 0.0)
 
 
-def test_statistics_leave_out_nan_as_the_official_tool_does() -> None:
-    result = statistics(np.array([np.nan, 0.8, 0.6, 0.4, 0.2, np.nan, 0.2, 0.2]))
-    assert result.mean == pytest.approx(0.4)
-    assert result.recall == 0.25
-    assert result.decay == pytest.approx(0.7 - 0.2)
-
-
 def test_statistics_recall_excludes_the_threshold() -> None:
     assert statistics(np.array([0.5, 0.51])).recall == 0.5
 

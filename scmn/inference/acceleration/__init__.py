@@ -1,1 +1,1 @@
-"""Acceleration of trained networks: the same numbers in less time and memory."""
+"""Acceleration of trained networks: the same up to rounding, in less time and memory."""

@@ -16,7 +16,7 @@ def bands(
         map_bytes: size of the map.
         band_bytes: size of a band, about.
         min_lines: lines of a band at least, about, whatever their size.
-        multiple: of which the first line of each band is one.
+        multiple: each band starts at a multiple of this.
 
     Returns:
         For each band its first line and the one after its last.

@@ -15,7 +15,7 @@ from scmn.inference.acceleration.bands import bands
 WHOLE_BYTES = 16 << 20
 """Largest expanded map that is computed as a whole: roughly what fits in the caches."""
 BAND_BYTES = 4 << 20
-"""Largest expanded band of a larger one."""
+"""Size of an expanded band of a larger map."""
 MIN_LINES = 8
 """Fewest output lines of a band; with fewer, the lines that neighbouring bands both compute would
 cost too much."""

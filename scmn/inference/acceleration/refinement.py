@@ -27,7 +27,7 @@ MARGIN = 2
 class BandedRefinement(nn.Module):
     """A refinement that computes the first and last maps at full resolution in bands.
 
-    Where its only input are the logits, its first two convolutions are merged instead.
+    Where the logits are its only input, its first two convolutions are merged instead.
     """
 
     def __init__(self, refinement: Refinement) -> None:
