@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -32,13 +33,15 @@ class Capture(Protocol):
 
 
 class LatestFrame:
-    """The newest frame of a capture, read in a thread; frames that nobody took are dropped.
+    """The newest frame of a capture, read in a thread.
 
-    Without that, a network slower than the camera would fall behind it more and more.
+    Frames that nobody took are dropped: without that, a network slower than the camera would fall
+    behind it more and more. A recording waits instead (``live=False``).
     """
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, *, live: bool = True) -> None:
         self._capture = capture
+        self._live = live
         self._news = threading.Condition()
         self._frame: np.ndarray | None = None
         self._ended = False
@@ -49,6 +52,8 @@ class LatestFrame:
         while not self._ended:
             good, frame = self._capture.read()
             with self._news:
+                if not self._live:
+                    self._news.wait_for(lambda: self._frame is None or self._ended)
                 if good:
                     self.dropped += self._frame is not None
                     self._frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
@@ -61,11 +66,14 @@ class LatestFrame:
         with self._news:
             self._news.wait_for(lambda: self._frame is not None or self._ended)
             frame, self._frame = self._frame, None
+            self._news.notify()
         return frame
 
     def close(self) -> None:
         """Stop reading."""
-        self._ended = True
+        with self._news:
+            self._ended = True
+            self._news.notify()
 
 
 class LiveObjects:
@@ -176,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     capture = cv2.VideoCapture(source)
     if not capture.isOpened():
         raise InputError(f"cannot open camera or video '{given.source}'")
-    frames = LatestFrame(capture)
+    frames = LatestFrame(capture, live=not Path(given.source).is_file())
     try:
         Window(frames, LiveObjects(segmenter)).run()
     finally:

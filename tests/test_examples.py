@@ -60,6 +60,17 @@ def test_latest_frame_drops_what_was_not_taken(camera: ModuleType) -> None:
     assert frames.take() is None
 
 
+def test_latest_frame_of_a_recording_is_each_frame(camera: ModuleType) -> None:
+    capture = Frames()
+    frames = camera.LatestFrame(capture, live=False)
+    for level in (1, 2, 3):
+        capture.given.put((True, np.full((4, 4, 3), (level, 0, 0), np.uint8)))
+    capture.given.put((False, None))
+    taken = [frames.take() for _ in range(4)]
+    assert [frame if frame is None else frame[0, 0, 2] for frame in taken] == [1, 2, 3, None]
+    assert frames.dropped == 0
+
+
 def test_live_objects_come_from_boxes_and_are_segmented(camera: ModuleType) -> None:
     image = np.random.default_rng(0).integers(0, 40, (96, 128, 3), dtype=np.uint8)
     cv2.circle(image, (40, 50), 18, (220, 30, 30), -1)

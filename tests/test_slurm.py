@@ -20,6 +20,7 @@ BATCH = REPOSITORY / "scripts/slurm/train.sbatch"
 PROGRAMS = {
     "srun": 'shift; echo $$ >"$STEP"; exec "$@"\n',
     "scancel": 'echo "scancel $*" >>"$CALLS"; kill "-${1#--signal=}" "$(cat "$STEP")"\n',
+    "squeue": 'echo "$STATE"\n',
     "scontrol": 'echo "scontrol $*" >>"$CALLS"; [ "$1" != show ] || printf "node1\\nnode2\\n"\n',
     # Like torchrun and train.py: finishes its step after SIGTERM and ends with a failure.
     "torchrun": 'echo "torchrun $*" >>"$CALLS"\n'
@@ -42,6 +43,7 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "STEP": str(tmp_path / "step"),
+        "STATE": "RUNNING",
         "CALLS": str(tmp_path / "calls"),
         "SLURM_SUBMIT_DIR": str(tmp_path),
         "SLURM_JOB_ID": "77",
@@ -56,11 +58,19 @@ def calls(slurm: dict[str, str]) -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
-def test_a_job_that_must_stop_writes_a_checkpoint_and_is_queued_again(
-    slurm: dict[str, str], number: signal.Signals
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [
+        (signal.SIGUSR1, "RUNNING"),
+        (signal.SIGTERM, "RUNNING"),
+        (signal.SIGTERM, "COMPLETING"),  # after scancel
+    ],
+)
+def test_a_job_that_must_stop_writes_a_checkpoint_and_is_queued_again_unless_cancelled(
+    slurm: dict[str, str], number: signal.Signals, state: str
 ) -> None:
-    job = subprocess.Popen(["bash", str(BATCH), "--config", "x"], env={**slurm, "STEPS": "600"})
+    environment = {**slurm, "STEPS": "600", "STATE": state}
+    job = subprocess.Popen(["bash", str(BATCH), "--config", "x"], env=environment)
     deadline = time.monotonic() + 60
     while not any("torchrun" in call for call in calls(slurm)):
         assert time.monotonic() < deadline
@@ -72,7 +82,8 @@ def test_a_job_that_must_stop_writes_a_checkpoint_and_is_queued_again(
     assert found[0] == "scontrol show hostnames node[1-2]"
     launch = "--nnodes=2 --nproc_per_node=4 --rdzv_id=77 --rdzv_backend=c10d"
     assert found[1] == f"torchrun {launch} --rdzv_endpoint=node1:20077 train.py --config x"
-    assert found[2:] == ["scancel --signal=TERM 77.0", "checkpoint", "scontrol requeue 77"]
+    requeued = ["scontrol requeue 77"] if state == "RUNNING" else []
+    assert found[2:] == ["scancel --signal=TERM 77.0", "checkpoint", *requeued]
 
 
 def test_a_job_that_ends_is_not_queued_again(slurm: dict[str, str]) -> None:

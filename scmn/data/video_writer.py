@@ -19,6 +19,8 @@ from scmn.errors import InputError
 
 _TICK = Fraction(1, 90000)
 """Resolution of the times that are written, in seconds."""
+_BT601, _LIMITED = 6, 1
+"""FFmpeg's numbers of the colours (SMPTE 170M), and of their range."""
 _THREADS = 4
 """Of the encoder, on any machine: what it writes depends on their number."""
 
@@ -117,6 +119,10 @@ class VideoWriter:
         if self._timed:
             stream.codec_context.time_base = _TICK
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        # What the conversion from RGB does; browsers take HD without these tags for BT.709.
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT601
+        context.color_range = _LIMITED
         return container, stream
 
     def __exit__(

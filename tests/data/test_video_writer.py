@@ -47,6 +47,9 @@ def test_video_writer_output_plays_in_a_browser(tmp_path: Path) -> None:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert stream.average_rate == Fraction(30000, 1001)
+        colours = stream.codec_context
+        assert (colours.colorspace, colours.color_primaries, colours.color_trc) == (6, 6, 6)
+        assert colours.color_range == 1
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # playback starts while loading
 
