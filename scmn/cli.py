@@ -46,12 +46,12 @@ ONLY_TO_SEGMENT = (
 
 def train_main(arguments: Sequence[str] | None = None) -> None:
     """Run the training program; ``arguments`` None: those of the command line."""
-    run_program(lambda: _train(_train_parser().parse_args(arguments)))
+    run_program(lambda: _train(_train_parser().parse_args(arguments)), resumes=True)
 
 
 def eval_main(arguments: Sequence[str] | None = None) -> None:
     """Run the evaluation program; ``arguments`` None: those of the command line."""
-    run_program(lambda: _evaluate(_eval_parser(), arguments))
+    run_program(lambda: _evaluate(_eval_parser(), arguments), resumes=True)
 
 
 def _train_parser() -> ArgumentParser:

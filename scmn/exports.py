@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -226,9 +227,6 @@ class _CocoFile:
         self._images.append(entry)
         for object_id in object_ids(labels):
             mask = labels == object_id
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            top, left = int(rows[0]), int(columns[0])
-            box = [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
             self._annotations.append(
                 {
                     "id": len(self._annotations) + 1,
@@ -237,7 +235,7 @@ class _CocoFile:
                     "track_id": object_id,
                     "segmentation": self._encode(mask),
                     "area": int(mask.sum()),
-                    "bbox": box,
+                    "bbox": list(cv2.boundingRect(mask.view(np.uint8))),
                     "iscrowd": 0,
                 }
             )

@@ -1,9 +1,9 @@
 """The processes that torchrun starts for a training or an evaluation; one without torchrun.
 
-Gradients go over NCCL (GPUs) or Gloo (CPU). Everything else (metrics, errors, requests to stop,
-waiting for the first process) uses a separate Gloo group: it never waits for a GPU's queue, and its
-long timeout does not weaken the one that detects a hanging step. When a process fails, torchrun
-ends the others within 30 s.
+Gradients and buffers go over NCCL (GPUs) or Gloo (CPU). What the host needs (metrics, errors,
+requests to stop, waiting for the first process) uses a separate Gloo group: it never waits for a
+GPU's queue, and its long timeout does not weaken the one that detects a hanging step. When a
+process fails, torchrun ends the others within 30 s.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Processes:
     rank: int = 0
     count: int = 1
     control: ProcessGroup | None = None
-    """Group for everything but gradients; None for a single process."""
+    """Group for what the host needs; None for a single process."""
     store: Store | None = None
     """Counters that the processes share; None for a single process."""
     _claims: Iterator[int] = field(default_factory=itertools.count, repr=False)

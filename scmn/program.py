@@ -1,7 +1,7 @@
 """What all programs share: the parser of their options, and how they end.
 
-A user's mistake is one line on stderr and exit status 2; after a signal the status is 128 plus its
-number.
+A user's mistake is one line on stderr and exit status 2; after a signal that a program does not
+handle itself, the status is 128 plus its number.
 """
 
 from __future__ import annotations
@@ -77,8 +77,10 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def run_program(main: Callable[[], None]) -> None:
+def run_program(main: Callable[[], None], *, resumes: bool = False) -> None:
     """Run ``main``; exit with status 2 after a mistake, 128 + its number after a signal.
+
+    With ``resumes``, a user who interrupts it is told that the same command resumes it.
 
     A mistake is an InputError, or an error of the system that names a file. Of several processes
     the first reports one that all of them have met; the others exit with the same status and print
@@ -102,7 +104,8 @@ def run_program(main: Callable[[], None]) -> None:
         sys.exit(MISTAKE)
     except KeyboardInterrupt as interrupt:
         if is_first_process():
-            print("interrupted; run the same command to resume", file=sys.stderr)
+            advice = "; run the same command to resume" if resumes else ""
+            print(f"interrupted{advice}", file=sys.stderr)
         number = interrupt.number if isinstance(interrupt, _Termination) else signal.SIGINT
         sys.exit(SIGNALLED + number)
 
