@@ -6,9 +6,11 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import SimpleCookie
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -66,8 +68,8 @@ class AccessControl:
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
         if not self._is_own(headers):
-            await _refuse(scope, send, 403, "wrong host or origin")
-        elif self._password is not None and not self._is_known(headers):
+            await _refuse(scope, receive, send, 403, "wrong host or origin")
+        elif self._password is not None and not self._is_known(scope):
             await self._ask(scope, receive, send)
         else:
             await self._limited(scope, receive, send, headers)
@@ -76,28 +78,32 @@ class AccessControl:
         """Return whether a request is for this host, and from no other page than ours."""
         host = headers.get("host", "")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            if origin is not None and urlsplit(origin).netloc != host:
+                return False
+            return self._hosts is None or urlsplit(f"//{host}").hostname in self._hosts
+        except ValueError:  # neither a host nor an origin
             return False
-        return self._hosts is None or urlsplit(f"//{host}").hostname in self._hosts
 
-    def _is_known(self, headers: dict[str, str]) -> bool:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-        return cookie is not None and hmac.compare_digest(
-            cookie.value.encode(), self._token.encode()
-        )
+    def _is_known(self, scope: Scope) -> bool:
+        cookie = HTTPConnection(scope).cookies.get(_COOKIE, "")
+        return hmac.compare_digest(cookie.encode(), self._token.encode())
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await _refuse(scope, send, 403, "password required")
-        elif scope["path"] != LOGIN:
-            await _respond(send, 303, "", location=scope.get("root_path", "") + LOGIN)
+            await _refuse(scope, receive, send, 403, "password required")
+            return
+        response: Response
+        if scope["path"] != LOGIN:
+            response = RedirectResponse(scope.get("root_path", "") + LOGIN, 303)
         elif scope["method"] != "POST":
-            await _respond(send, 200, _FORM.format(message="Password"))
+            response = HTMLResponse(_FORM.format(message="Password"))
         elif await self._is_right(await _read_password(receive)):
-            cookie = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
-            await _respond(send, 303, "", location="/", set_cookie=cookie)
+            response = RedirectResponse("/", 303)
+            response.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
         else:
-            await _respond(send, 403, _FORM.format(message="Wrong password"))
+            response = HTMLResponse(_FORM.format(message="Wrong password"), 403)
+        await response(scope, receive, send)
 
     async def _is_right(self, given: str) -> bool:
         async with self._guess:  # many guesses at once take no less time
@@ -114,7 +120,7 @@ class AccessControl:
             return
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._body_bytes:
-            await _refuse(scope, send, 413, "too large")
+            await _refuse(scope, receive, send, 413, "too large")
             return
         received = 0
 
@@ -129,7 +135,7 @@ class AccessControl:
         try:
             await self._app(scope, counted, send)
         except TooLarge:
-            await _refuse(scope, send, 413, "too large")
+            await _refuse(scope, receive, send, 413, "too large")
 
 
 async def _read_password(receive: Receive) -> str:
@@ -142,15 +148,8 @@ async def _read_password(receive: Receive) -> str:
     return parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
 
 
-async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, reason: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": reason})
     else:
-        await _respond(send, status, reason)
-
-
-async def _respond(send: Send, status: int, text: str, **headers: str) -> None:
-    named = {"content-type": "text/html; charset=utf-8", **headers}
-    pairs = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in named.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": text.encode()})
+        await PlainTextResponse(reason, status)(scope, receive, send)

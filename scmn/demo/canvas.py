@@ -27,7 +27,7 @@ CLOSING_DISTANCE = 0.02
 """A click this near the first corner closes a polygon, as a share of the frame's width."""
 JPEG_QUALITY = 90
 HEIGHT = "62vh"
-"""The picture's largest, in CSS."""
+"""Largest height of the picture, in CSS."""
 
 
 @dataclass(frozen=True)

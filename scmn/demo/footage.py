@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scmn.data.images import natural_order, read_image
+from scmn.data.images import natural_order, open_image, read_image
 from scmn.data.synthetic import SyntheticSequence, SyntheticSettings
 from scmn.data.video import VideoFile
 from scmn.errors import InputError
 
+MEGABYTE = 2**20
 IMAGE_RATE = Fraction(24)
 """Frames per second of a video that is made from images."""
 SAMPLE = SyntheticSettings(
@@ -28,7 +29,7 @@ SAMPLE_NUMBER = 0
 class Limits:
     """What a project may hold."""
 
-    upload_bytes: int = 100 * 2**20
+    upload_bytes: int = 100 * MEGABYTE
     frames: int = 1000
     pixels: int = 1920 * 1088
     """Of a frame."""
@@ -37,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that the user sent, saved under a name of ours."""
+    """A file that the user sent, saved under our own name."""
 
     path: Path
     name: str
@@ -51,25 +52,37 @@ class Footage:
         name: of the video, for the names of files made from it.
         size: height and width in pixels.
         frame_rate: frames/s.
+        times: when each frame is shown, in seconds; None for images, at the frame rate.
+        duration: in seconds; None for images.
     """
 
     def __init__(
-        self, folder: Path, *, name: str, frame_rate: Fraction, size: tuple[int, int], count: int
+        self,
+        folder: Path,
+        *,
+        name: str,
+        frame_rate: Fraction,
+        duration: Fraction | None,
+        size: tuple[int, int],
+        times: Sequence[Fraction | None],
     ) -> None:
         self._folder = folder
-        self._count = count
         self.name = name
         self.size = size
         self.frame_rate = frame_rate
+        self.duration = duration
+        self.times = times
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.times)
 
     def image(self, index: int) -> np.ndarray:
         """Return a frame as uint8 (H, W, 3), RGB."""
-        if not 0 <= index < self._count:
-            raise IndexError(f"frame {index} of {self._count}")
-        return cv2.cvtColor(cv2.imread(str(_path(self._folder, index))), cv2.COLOR_BGR2RGB)
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        # OpenCV itself opens no path outside ASCII on Windows.
+        content = np.fromfile(_path(self._folder, index), np.uint8)
+        return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def import_footage(uploads: Sequence[Upload], folder: Path, limits: Limits) -> Footage:
@@ -80,17 +93,18 @@ def import_footage(uploads: Sequence[Upload], folder: Path, limits: Limits) -> F
             It names files as the user does.
     """
     with in_users_words(uploads):
-        file_format = _video_format(uploads[0].path) if len(uploads) == 1 else None
-        if file_format is not None:
-            video = VideoFile(uploads[0].path, name="video", file_format=file_format)
-            images: Iterable[np.ndarray] = (frame.image for frame in video.frames())
-            rate = video.frame_rate
-        else:
-            ordered = sorted(uploads, key=lambda upload: natural_order(upload.name))
-            images = (_read_image(upload) for upload in ordered)
-            rate = IMAGE_RATE
+        formats = [_video_format(upload.path) for upload in uploads]
+        if any(formats) and len(uploads) > 1:
+            raise InputError("upload one video, or images")
         name = Path(uploads[0].name).stem if len(uploads) == 1 else "frames"
-        return _write(images, folder, name=name, rate=rate, limits=limits)
+        if formats[0] is None:
+            ordered = sorted(uploads, key=lambda upload: natural_order(upload.name))
+            images = ((_read_image(upload), None) for upload in ordered)
+            return _write(images, folder, name=name, limits=limits)
+        video = VideoFile(uploads[0].path, name="video", file_format=formats[0])
+        frames = ((frame.image, frame.time) for frame in video.frames())
+        rate, duration = video.frame_rate, video.duration
+        return _write(frames, folder, name=name, rate=rate, duration=duration, limits=limits)
 
 
 @contextmanager
@@ -108,8 +122,8 @@ def in_users_words(uploads: Sequence[Upload]) -> Iterator[None]:
 def sample_footage(folder: Path) -> Footage:
     """Draw a synthetic sequence of two objects into files in ``folder``."""
     sequence = SyntheticSequence(SAMPLE, seed=0, number=SAMPLE_NUMBER)
-    images = (sequence.image(index) for index in range(len(sequence)))
-    return _write(images, folder, name="sample", rate=IMAGE_RATE, limits=Limits())
+    frames = ((sequence.image(index), None) for index in range(len(sequence)))
+    return _write(frames, folder, name="sample", limits=Limits())
 
 
 def _video_format(path: Path) -> str | None:
@@ -131,21 +145,32 @@ def _video_format(path: Path) -> str | None:
 
 def _read_image(upload: Upload) -> np.ndarray:
     try:
-        return read_image(upload.path)
+        with open_image(upload.path, "image") as image:
+            animated = image.format != "MPO" and getattr(image, "is_animated", False)
+        pixels = read_image(upload.path)
     except InputError as error:
         raise InputError(
             f"'{upload.name}' is neither a video (MP4, MOV, WebM, MKV, AVI) nor an image that can "
             "be read"
         ) from error
+    if animated:  # MPO is what phones write: a photograph and what belongs to it
+        raise InputError(f"'{upload.name}' is an animated image: convert it to MP4 or to images")
+    return pixels
 
 
 def _write(
-    images: Iterable[np.ndarray], folder: Path, *, name: str, rate: Fraction, limits: Limits
+    frames: Iterable[tuple[np.ndarray, Fraction | None]],
+    folder: Path,
+    *,
+    name: str,
+    limits: Limits,
+    rate: Fraction = IMAGE_RATE,
+    duration: Fraction | None = None,
 ) -> Footage:
     folder.mkdir(parents=True)
     size: tuple[int, int] | None = None
-    count = 0
-    for count, image in enumerate(images, start=1):
+    times: list[Fraction | None] = []
+    for image, time in frames:
         height, width = image.shape[:2]
         size = size or (height, width)
         if (height, width) != size:
@@ -157,16 +182,18 @@ def _write(
                 f"the frames are too large: {width}x{height}, at most {limits.pixels} pixels are "
                 "accepted"
             )
-        if count > limits.frames:
+        if len(times) == limits.frames:
             raise InputError(f"the video is too long: at most {limits.frames} frames are accepted")
         flags = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        if not cv2.imwrite(
-            str(_path(folder, count - 1)), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags
-        ):
-            raise InputError("the frames could not be saved: the disk may be full")
+        _, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)
+        try:
+            png.tofile(_path(folder, len(times)))
+        except OSError as error:
+            raise InputError(f"the frames could not be saved: {error.strerror or error}") from error
+        times.append(time)
     if size is None:
         raise InputError("the video has no frame")
-    return Footage(folder, name=name, frame_rate=rate, size=size, count=count)
+    return Footage(folder, name=name, frame_rate=rate, duration=duration, size=size, times=times)
 
 
 def _path(folder: Path, index: int) -> Path:

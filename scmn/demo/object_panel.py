@@ -10,6 +10,7 @@ from scmn.demo.messages import told
 
 if TYPE_CHECKING:
     from scmn.demo.page import Page
+    from scmn.demo.project import VideoObject
 
 
 class ObjectPanel:
@@ -39,15 +40,14 @@ class ObjectPanel:
             self._page.canvas.colour = objects[self.selected].hexadecimal
         state = objects, self.selected
         if state != self._shown:  # else the name that is being typed would lose the focus
-            self._shown = state
             self._list.clear()
             with self._list:
-                for object_id in objects:
-                    self._row(object_id)
+                for drawn in objects.values():
+                    self._row(drawn)
+            self._shown = state
 
-    def _row(self, object_id: int) -> None:
-        project = self._page.project
-        drawn = project.objects[object_id]
+    def _row(self, drawn: VideoObject) -> None:
+        object_id = drawn.object_id
         chosen = object_id == self.selected
         with ui.row(wrap=False).classes("w-full items-center gap-1"):
             icon = "radio_button_checked" if chosen else "radio_button_unchecked"

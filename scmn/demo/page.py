@@ -110,7 +110,7 @@ class Page:
         last = len(project.footage) - 1
         self._slider.props(f"max={last}")
         self._slider.set_value(index)
-        self._position.set_text(f"frame {index} of 0–{last}")
+        self._position.set_text(f"frame {index} (0–{last})")
 
     def _slid(self) -> None:
         if int(self._slider.value) != self.frame:

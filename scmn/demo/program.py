@@ -27,7 +27,6 @@ variable SCMN_DEMO_PASSWORD, or one that is made up and printed. The connection 
 put a proxy with TLS in front of it on a network that you do not trust.
 """
 PASSWORD_VARIABLE = "SCMN_DEMO_PASSWORD"
-MEGABYTE = 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,7 +84,7 @@ def _serve(given: argparse.Namespace) -> None:
 
 
 def _run_page(given: argparse.Namespace, root: Path) -> None:
-    from scmn.demo.footage import Limits
+    from scmn.demo.footage import MEGABYTE, Limits
     from scmn.demo.segmentation import Networks
     from scmn.demo.session import Server
     from scmn.demo.site import serve

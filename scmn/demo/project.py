@@ -223,8 +223,9 @@ class Project:
 
 def _without(masks: FrameMasks, object_id: int) -> FrameMasks:
     given = masks.given - {object_id}
+    confidence = {i: number for i, number in masks.confidence.items() if i != object_id}
     if object_id not in masks.areas:
-        return replace(masks, given=given)
+        return replace(masks, given=given, confidence=confidence)
     labels = masks.labels
     labels[labels == object_id] = 0
-    return FrameMasks.of(labels, given=given, confidence=masks.confidence)
+    return FrameMasks.of(labels, given=given, confidence=confidence)

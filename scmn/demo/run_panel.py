@@ -1,4 +1,4 @@
-"""Segmenting: settings, progress, taking the result away."""
+"""Segmenting: settings, progress, and downloads of the result."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
+from scmn.demo.downloads import DOWNLOADS, write_download
 from scmn.demo.messages import complain, told, waiting
 from scmn.demo.segmentation import Direction, Progress
 from scmn.demo.settings_panel import SettingsPanel
-from scmn.demo.takeaway import TAKEAWAYS, take_away
 
 if TYPE_CHECKING:
     from scmn.demo.page import Page
@@ -24,6 +24,7 @@ class RunPanel:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._following = page.session.busy
+        self._seen = page.session.project, page.session.run
         self._settings = SettingsPanel(page.session.server)
         with ui.row(wrap=False).classes("w-full items-center gap-2"):
             self._backward = ui.button("Backward", icon="arrow_back")
@@ -37,9 +38,9 @@ class RunPanel:
         self._text = ui.label().classes("text-sm")
         with ui.row(wrap=False).classes("w-full items-center gap-0"):
             ui.icon("download", size="sm").classes("text-primary")
-            for kind, content in TAKEAWAYS.items():
+            for kind, content in DOWNLOADS.items():
                 button = ui.button(kind).props("flat dense no-caps padding='4px 8px'")
-                button.on_click(lambda kind=kind: self._take(kind)).tooltip(content)
+                button.on_click(lambda kind=kind: self._download(kind)).tooltip(content)
         ui.timer(POLL_SECONDS, self._poll)
 
     def show(self) -> None:
@@ -73,8 +74,13 @@ class RunPanel:
             self._page.session.run.cancel()
 
     def _poll(self) -> None:
-        """Follow a run and show its end."""
-        current = self._page.session.run
+        """Follow a run and show its end, whether this page or an earlier one began it."""
+        session = self._page.session
+        current = session.run
+        if self._seen != (session.project, current):
+            self._seen = session.project, current
+            self._following = current is not None
+            self._page.refresh()
         if not self._following or current is None:
             return
         finished = current.finished
@@ -89,10 +95,10 @@ class RunPanel:
                 complain(current.error)
             self._page.refresh()
 
-    async def _take(self, kind: str) -> None:
-        with told(), waiting(f"writing: {TAKEAWAYS[kind]}"):
+    async def _download(self, kind: str) -> None:
+        with told(), waiting(f"writing: {DOWNLOADS[kind]}"):
             _ = self._page.project  # no run is changing it
-            path, name = await asyncio.to_thread(take_away, self._page.session, kind)
+            path, name = await asyncio.to_thread(write_download, self._page.session, kind)
             ui.download.file(path, name)
 
 

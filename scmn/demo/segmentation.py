@@ -49,7 +49,9 @@ class Networks:
             file = read_weights(path)
             if file.description is None:
                 raise InputError(f"{path} does not name its model")
-            self._files[f"{file.description.name} ({path.name})"] = file
+            model = file.description.name
+            name = f"{model} ({path.name})"
+            self._files[f"{model} ({path})" if name in self._files else name] = file
 
     @property
     def names(self) -> list[str]:

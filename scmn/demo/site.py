@@ -43,7 +43,7 @@ def serve(
     async def index(client: Client) -> None:
         await client.connected()
         tab = client.tab_id
-        if tab is None:  # it has left before it came
+        if tab is None:  # it disconnected before the handshake
             return
         # A page that is reloaded is a new client in the same tab.
         if tab not in sessions:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 from nicegui.events import MultiUploadEventArguments
 
-from scmn.demo.messages import complain
+from scmn.demo.footage import MEGABYTE
+from scmn.demo.messages import complain, told
 from scmn.demo.uploads import receive
 
 if TYPE_CHECKING:
     from scmn.demo.page import Page
 
-MEGABYTE = 2**20
+MOST_FILES = 1000
+"""In an upload, to Starlette, which reads it."""
 
 
 class SourcePanel:
@@ -22,6 +24,7 @@ class SourcePanel:
     def __init__(self, page: Page) -> None:
         self._page = page
         limits = page.session.server.limits
+        self._files = min(limits.frames, MOST_FILES)
         self._most = f"{limits.upload_bytes / MEGABYTE:g} MB"
         ui.add_css(".q-uploader__list { display: none }")
         with ui.row(wrap=False).classes("w-full items-center gap-2"):
@@ -30,7 +33,7 @@ class SourcePanel:
                 multiple=True,
                 auto_upload=True,
                 max_total_size=limits.upload_bytes,
-                max_files=limits.frames,
+                max_files=self._files,
                 on_multi_upload=self._received,
                 on_rejected=self._rejected,
             )
@@ -39,11 +42,12 @@ class SourcePanel:
 
     async def _received(self, event: MultiUploadEventArguments) -> None:
         self._upload.reset()
-        await self._page.open(await receive(event.files, self._page.session.folder))
+        with told():
+            uploads = await receive(event.files, self._page.session.folder)
+            await self._page.open(uploads)
 
     def _rejected(self) -> None:
-        frames = self._page.session.server.limits.frames
-        complain(f"too large: an upload may have {self._most} and {frames} files")
+        complain(f"too large: an upload may have {self._most} and {self._files} files")
 
     async def _sample(self) -> None:
         await self._page.open(None)

@@ -12,7 +12,7 @@ from scmn.demo.footage import Upload
 
 
 async def receive(files: Sequence[FileUpload], folder: Path) -> list[Upload]:
-    """Save files in a folder under names of ours; the user's are only shown."""
+    """Save files in a folder under our own names; the user's are only shown."""
     uploads = []
     for file in files:
         path = folder / f"upload-{uuid.uuid4().hex}"

@@ -108,7 +108,7 @@ class Tab:
         self.page.locator(f".{to}-upload input[type=file]").set_input_files(path)
 
     def wait_for_frame(self, index: int, last: int) -> None:
-        self.page.get_by_text(f"frame {index} of 0–{last}", exact=True).wait_for()
+        self.page.get_by_text(f"frame {index} (0–{last})", exact=True).wait_for()
 
     def wait_for_message(self, text: str) -> None:
         """Wait for a message that contains a text, and close it."""

@@ -69,6 +69,8 @@ def test_own_host_is_served(host: str) -> None:
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"host": "localhost:8080", "origin": "http://localhost:9000"},
+        {"host": "["},
+        {"origin": "http://["},
     ],
 )
 def test_other_hosts_and_pages_are_refused(kind: str, headers: dict[str, str]) -> None:
@@ -100,11 +102,13 @@ def test_password_opens_the_page_for_one_browser(monkeypatch: pytest.MonkeyPatch
     assert (right[0]["status"], headers[b"location"]) == (303, b"/")
     cookie = headers[b"set-cookie"].decode()
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=strict" in cookie
     pair = cookie.split(";")[0]
     assert ask(guarded, cookie=pair)[0]["status"] == 200
     assert ask(guarded, kind="websocket", cookie=pair)[0]["type"] == "websocket.accept"
     assert ask(guarded, cookie=f"{pair}x")[0]["status"] == 303
+    for others in ('prefs={"a":1}; ', "flag; ", "a=é; "):  # of other servers on this host
+        assert ask(guarded, cookie=others + pair)[0]["status"] == 200
 
 
 def test_long_login_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

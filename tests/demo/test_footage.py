@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scmn import InputError, VideoFile
+from scmn.data.video_writer import VideoWriter
 from scmn.demo.footage import Limits, Upload, import_footage, sample_footage
 from tests.demo.projects import sequence, write_video
 
@@ -94,3 +96,30 @@ def test_usual_formats_are_read(tmp_path: Path, suffix: str, codec: str) -> None
     upload = Upload(path.rename(tmp_path / "upload"), f"clip{suffix}")
     footage = import_footage([upload], tmp_path / "frames", Limits())
     assert (len(footage), footage.size) == (3, (96, 160))
+
+
+def test_times_of_a_variable_rate_are_kept(tmp_path: Path) -> None:
+    times = [Fraction(0), Fraction(1, 10), Fraction(3), Fraction(4)]
+    with VideoWriter(tmp_path / "clip.mp4", frame_rate=24, duration=Fraction(5)) as writer:
+        for index, time in enumerate(times):
+            writer.write(sequence().image(index), time)
+    upload = Upload(tmp_path / "clip.mp4", "clip.mp4")
+    footage = import_footage([upload], tmp_path / "frames", Limits())
+    assert footage.times == times
+    assert footage.duration == 5
+
+
+def test_several_videos_are_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "upload")
+    uploads = [Upload(path, "a.mp4"), Upload(path, "b.mp4")]
+    with pytest.raises(InputError, match="upload one video, or images"):
+        import_footage(uploads, tmp_path / "frames", Limits())
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_animated_images_are_refused(tmp_path: Path, kind: str) -> None:
+    frames = [Image.fromarray(sequence().image(index)) for index in range(3)]
+    path = tmp_path / "upload"
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="'a' is an animated image: convert it"):
+        import_footage([Upload(path, "a")], tmp_path / "frames", Limits())

@@ -102,7 +102,7 @@ def segmenter() -> VideoSegmenter:
     return VideoSegmenter(build_model("scmn_small", weights="default"), size=480)
 
 
-def test_draw_segment_correct_and_take_away(
+def test_draw_segment_correct_and_download(
     open_clip: Callable[[], Tab], clip: Path, tmp_path: Path
 ) -> None:
     tab = open_clip()
@@ -246,7 +246,7 @@ def test_killed_tab_ends_its_run_and_leaves_nothing(
     assert server.session_folders() == []
 
 
-def test_cancelled_and_backward_runs_keep_names(
+def test_reloaded_cancelled_and_backward_runs_keep_names(
     open_tab: Callable[[], Tab], tmp_path: Path
 ) -> None:
     tab = open_tab()
@@ -258,7 +258,11 @@ def test_cancelled_and_backward_runs_keep_names(
     name.press("Enter")
     tab.page.get_by_label('name of a "fast" car').wait_for()
     tab.click("Segment")
-    tab.page.get_by_text(re.compile(r"of 40 frames, [\d.]+ frames/s, \d+ s left")).wait_for()
+    following = re.compile(r"of 40 frames, [\d.]+ frames/s, \d+ s left")
+    tab.page.get_by_text(following).wait_for()
+    tab.page.reload()
+    tab.page.get_by_label('name of a "fast" car').wait_for()
+    tab.page.get_by_text(following).wait_for()
     tab.click("Cancel")
     tab.page.get_by_role("button", name="Cancel", exact=True).wait_for(state="hidden")
     done = read_masks(tab.download("Masks", tmp_path))

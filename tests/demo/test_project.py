@@ -89,10 +89,12 @@ def test_removed_object_leaves_every_frame(project: Project) -> None:
     project.draw(0, 1, square(project, 10, 10))
     project.draw(0, 2, square(project, 50, 50))
     project.draw(6, 1, square(project, 10, 10))
+    project.set_prediction(3, np.full(project.footage.size, 2, np.uint8), {1: 0.9, 2: 0.8})
     project.remove_object(1)
     assert object_ids(project.labels(0)) == (2,)
     assert object_ids(project.labels(6)) == ()
     assert project.given_frames == [0]
+    assert project.masks[3].confidence == {2: 0.8}
     assert project.add_object().object_id == 1
 
 

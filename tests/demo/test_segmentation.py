@@ -41,6 +41,15 @@ def api_segmenter(**settings: object) -> VideoSegmenter:
     return VideoSegmenter(build_model("scmn_small", weights="default"), **settings)
 
 
+def test_files_of_one_name_are_both_offered(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "best.safetensors" for folder in "ab"]
+    for file in files:
+        file.parent.mkdir()
+        save_weights(build_small("stcn"), file)
+    names = Networks(files).names
+    assert names == [BUNDLED, "stcn (best.safetensors)", f"stcn ({files[1]})"]
+
+
 def test_run_gives_what_the_api_gives(project: Project) -> None:
     project.draw(0, 1, square(project, 20, 30))
     given = project.labels(0)

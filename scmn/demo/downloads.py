@@ -1,8 +1,8 @@
-"""Files that a session's work is taken away as."""
+"""Downloads of a session's work."""
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,11 +42,17 @@ def _export(project: Project, folder: Path, export: str) -> Path:
         _NAME,
         [export],
         frame_rate=footage.frame_rate,
+        duration=footage.duration,
         object_names={drawn.object_id: drawn.name for drawn in project.objects.values()},
         palette=project.palette,
     ) as exports:
         for index in range(len(footage)):
-            exports.write(f"{index:05d}.png", footage.image(index), project.labels(index))
+            exports.write(
+                f"{index:05d}.png",
+                footage.image(index),
+                project.labels(index),
+                footage.times[index],
+            )
     return export_path(folder, export, _NAME)
 
 
@@ -65,18 +71,18 @@ _WRITERS: Mapping[str, tuple[str, Callable[[Project, Path], Path]]] = {
     "Cut-outs": ("cutouts.zip", _cutouts),
     "COCO": ("coco.json", _coco),
 }
-TAKEAWAYS: Mapping[str, str] = {
+DOWNLOADS: Mapping[str, str] = {
     "Masks": "palette PNGs in a zip",
     "Overlay": "the masks over the video, mp4",
-    "Cut-outs": "each object on a transparent ground, PNGs in a zip",
+    "Cut-outs": "each object on a transparent background, PNGs in a zip",
     "COCO": "run lengths in COCO's JSON",
     MEMORY: "what the network remembers, for load_memory",
 }
 """What is offered, and what it is."""
 
 
-def take_away(session: Session, kind: str) -> tuple[Path, str]:
-    """Write one of ``TAKEAWAYS`` into the session's folder; return the file and a name for it.
+def write_download(session: Session, kind: str) -> tuple[Path, str]:
+    """Write one of ``DOWNLOADS`` into the session's folder; return the file and a name for it.
 
     Raises:
         InputError: there is nothing of this kind yet, or a file cannot be written.
@@ -84,9 +90,8 @@ def take_away(session: Session, kind: str) -> tuple[Path, str]:
     project = session.project
     if project is None or not project.masks:
         raise InputError("there are no masks yet")
-    folder = session.folder / "downloads"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    # One for each: the browser may not have fetched the one before.
+    folder = Path(tempfile.mkdtemp(prefix="download-", dir=session.folder))
     if kind == MEMORY:
         if session.run is None:
             raise InputError("there is no memory yet: segment the video first")

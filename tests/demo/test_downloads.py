@@ -10,11 +10,11 @@ from PIL import Image
 
 from scmn import InputError, VideoFile, VideoSegmenter, build_model, overlay
 from scmn.data.masks import read_label_map
+from scmn.demo.downloads import DOWNLOADS, write_download
 from scmn.demo.footage import Limits
 from scmn.demo.project import Project
 from scmn.demo.segmentation import Networks, Settings
 from scmn.demo.session import Server, Session
-from scmn.demo.takeaway import TAKEAWAYS, take_away
 from tests.demo.projects import make_project, square
 
 
@@ -36,7 +36,7 @@ def project(session: Session) -> Project:
 
 
 def test_masks_are_palette_pngs(session: Session, project: Project, tmp_path: Path) -> None:
-    path, name = take_away(session, "Masks")
+    path, name = write_download(session, "Masks")
     assert name == "clip-masks.zip"
     with zipfile.ZipFile(path) as file:
         assert file.namelist() == ["00001.png", "00006.png"]
@@ -47,7 +47,7 @@ def test_masks_are_palette_pngs(session: Session, project: Project, tmp_path: Pa
 
 
 def test_overlay_shows_the_objects_colour(session: Session, project: Project) -> None:
-    path, name = take_away(session, "Overlay")
+    path, name = write_download(session, "Overlay")
     assert name == "clip-overlay.mp4"
     frames = list(VideoFile(path).frames())
     assert len(frames) == 8
@@ -61,7 +61,7 @@ def test_overlay_shows_the_objects_colour(session: Session, project: Project) ->
 def test_cutouts_are_transparent_outside(
     session: Session, project: Project, tmp_path: Path
 ) -> None:
-    path, _ = take_away(session, "Cut-outs")
+    path, _ = write_download(session, "Cut-outs")
     with zipfile.ZipFile(path) as file:
         assert file.namelist() == ["1/00001.png", "1/00006.png"]
         file.extractall(tmp_path)
@@ -73,7 +73,7 @@ def test_cutouts_are_transparent_outside(
 
 def test_coco_has_the_names(session: Session, project: Project) -> None:
     mask_tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
-    path, _ = take_away(session, "COCO")
+    path, _ = write_download(session, "COCO")
     content = json.loads(path.read_text())
     assert content["categories"] == [{"id": 1, "name": "fish"}]
     decoded = [mask_tools.decode(entry["segmentation"]) for entry in content["annotations"]]
@@ -83,7 +83,7 @@ def test_coco_has_the_names(session: Session, project: Project) -> None:
 
 def test_memory_continues_the_video(session: Session, project: Project, tmp_path: Path) -> None:
     session.segment(Settings(), start=1, direction="forward").wait()
-    path, name = take_away(session, "Memory")
+    path, name = write_download(session, "Memory")
     assert name == "clip-memory.safetensors"
     model = build_model("scmn_small", weights="default")
     expected = VideoSegmenter(model, size=480)
@@ -96,12 +96,18 @@ def test_memory_continues_the_video(session: Session, project: Project, tmp_path
     np.testing.assert_array_equal(loaded.step(image).labels, expected.step(image).labels)
 
 
-@pytest.mark.parametrize("kind", TAKEAWAYS)
-def test_nothing_to_take_away_is_told(session: Session, kind: str) -> None:
+@pytest.mark.parametrize("kind", DOWNLOADS)
+def test_nothing_to_download_is_told(session: Session, kind: str) -> None:
     with pytest.raises(InputError, match="no masks yet"):
-        take_away(session, kind)
+        write_download(session, kind)
 
 
 def test_memory_needs_a_run(session: Session, project: Project) -> None:
     with pytest.raises(InputError, match="segment the video first"):
-        take_away(session, "Memory")
+        write_download(session, "Memory")
+
+
+def test_a_download_leaves_the_one_before(session: Session, project: Project) -> None:
+    paths = [write_download(session, kind)[0] for kind in ("Masks", "COCO", "Masks")]
+    assert len(set(paths)) == 3
+    assert all(path.is_file() for path in paths)
