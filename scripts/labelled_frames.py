@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from PIL import Image
 
 from scmn.data.atomic import atomic_path
-from scmn.data.images import list_images
+from scmn.data.images import list_images, read_image
 from scmn.data.masks import write_label_map
 from scmn.data.sequences import FrameSource
 from scmn.errors import InputError
@@ -47,7 +48,8 @@ def collect(video: Path, masks: Path, frames: Sequence[int] | None, output: Path
     """Write the frames that have a mask, or only some of them; return their names.
 
     Raises:
-        InputError: a mask is missing, has no object, or fits no frame.
+        InputError: a mask is missing, has no object, or fits no frame, or a frame of this name has
+            been collected from another video.
     """
     chosen = [masks]
     if frames is not None:
@@ -59,7 +61,13 @@ def collect(video: Path, masks: Path, frames: Sequence[int] | None, output: Path
             if frame.labels is None:
                 continue
             name = f"{source.name}-{frame.name}"
-            with atomic_path(output / "images" / f"{name}.png") as temporary:
+            path = output / "images" / f"{name}.png"
+            if path.exists() and not np.array_equal(read_image(path), frame.image):
+                raise InputError(
+                    f"{path} is of another video of this name; rename one of the two, or choose "
+                    "another --output"
+                )
+            with atomic_path(path) as temporary:
                 Image.fromarray(frame.image).save(temporary)
             write_label_map(output / "masks" / f"{name}.png", frame.labels)
             written.append(name)
@@ -79,7 +87,7 @@ def _unpacked(file: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(file) as content:
             content.extractall(folder)  # never writes outside the folder
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError) as error:  # damaged, or encrypted
         raise InputError(f"{file} is neither a folder nor a zip of masks: {error}") from error
     return folder
 

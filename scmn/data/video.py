@@ -143,7 +143,7 @@ class VideoFile:
         with _open_video(self.path, self.file_format) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            frames = container.decode(stream)
+            frames = _decoded(container, stream)
             while True:
                 try:
                     frame = next(frames, None)
@@ -169,6 +169,21 @@ class VideoFile:
                 "video %s is damaged or cut off: of %d frames %d are incomplete, the first is %s",
                 *(self.path, decoded, len(damaged), _frame_name(damaged[0])),
             )
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Yield the frames of a stream, of a file that is cut off those that are left.
+
+    PyAV before 18 raises at a packet that is cut off, or, as it decodes in threads, at a later one.
+    """
+    cut_off = False
+    for packet in container.demux(stream):
+        cut_off |= packet.is_corrupt
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            if not cut_off:
+                raise
 
 
 def _frame_name(index: int) -> str:
