@@ -2,7 +2,7 @@
 
 python scripts/benchmark.py --engine --network stm --objects 1 3 10 --remembered 12
 python scripts/benchmark.py --engine --network stcn=stcn.pth --objects 3 --remembered 20
-python scripts/benchmark.py --many-objects --network scmn_small stcn --objects 64 200
+python scripts/benchmark.py --many-objects --network scmn_small stcn --objects 64 200 --frames 7
 python scripts/benchmark.py --long --network scmn_small --frames 10000
 python scripts/benchmark.py --io
 python scripts/benchmark.py --metrics
@@ -59,8 +59,8 @@ def main() -> None:
     if not chosen:
         names = (f"--{name.replace('_', '-')}" for name in sections)
         parser.error(f"choose what to measure: {', '.join(names)}")
-    if given.record and len(chosen) > 1:
-        parser.error("--record takes one measurement at a time")
+    if given.record and (len(chosen) > 1 or given.metrics or given.data):
+        parser.error(f"--record takes one of {RECORDED.rstrip(': ')}")
     for section in chosen:
         section()
 

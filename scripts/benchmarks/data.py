@@ -38,6 +38,8 @@ def run(*, config_path: Path, overrides: list[str], batches: int) -> None:
         f"{', compiled' if training.compile else ''}, {training.workers} workers"
     )
     for name, settings in training.stages_in_order.items():
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         stage = Stage(name, network, settings, training, Processes(device))
         loader = ClipLoader(stage.mixture, batch_size=settings.batch_size, workers=training.workers)
         # Measured first, because the stage's own workers start drawing with its first step.

@@ -32,9 +32,9 @@ def measure(
     segmenter = VideoSegmenter(build(network), precision=precision, device=device)
     seconds = []
     for index in range(frames):
-        labels = None if index else _grid(objects, size)
+        image, labels = sequence.image(index), None if index else _grid(objects, size)
         begun = time.perf_counter()
-        _ = segmenter.step(sequence.image(index), labels).labels  # waits for a GPU
+        _ = segmenter.step(image, labels).labels  # waits for a GPU
         seconds.append(time.perf_counter() - begun)
     first = segmenter.object_ids[0]
     return {

@@ -12,7 +12,6 @@ from typing import Any
 from pages import machine, median_and_range, plot, table, times_faster
 from sizes import size_text
 
-from benchmarks.engine import REFERENCE
 from benchmarks.networks import title
 from scmn.data.atomic import atomic_path
 
@@ -90,7 +89,7 @@ def write_page(path: Path, record_path: Path, picture: Path, content: Mapping[st
 def engine_rows(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return table rows, one per case and engine."""
     return [
-        _engine_row(case, name, engine, case["engines"].get(REFERENCE))
+        _engine_row(case, name, engine, next(iter(case["engines"].items())))
         for case in cases
         for name, engine in case["engines"].items()
     ]
@@ -100,13 +99,13 @@ def _engine_row(
     case: Mapping[str, Any],
     name: str,
     engine: Mapping[str, Any],
-    reference: Mapping[str, Any] | None,
+    first: tuple[str, Mapping[str, Any]],
 ) -> dict[str, str]:
     times, peak = engine["milliseconds"], engine["peak_mib"]
     median = statistics.median(times)
     faster, same = "", ""
-    if reference is not None and name != REFERENCE:
-        faster = times_faster(statistics.median(reference["milliseconds"]), median)
+    if name != first[0]:
+        faster = times_faster(statistics.median(first[1]["milliseconds"]), median)
         same = f"{engine['agreement']:.5f}"
     return {
         "network": title(case["network"]),

@@ -65,7 +65,7 @@ def measure(
         {
             "settings": what.replace("training.", ""),
             "ms a step": median_and_range([1000 * each for each in taken[1:]]),
-            "clips/s": f"{some.settings.batch_size / medians[what]:.1f}",
+            "clips/s": f"{stages.get(what, some).settings.batch_size / medians[what]:.1f}",
             "faster": times_faster(first, medians[what]) if what in changes[1:] else "",
         }
         for what, taken in seconds.items()
