@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 from pathlib import Path
 
@@ -49,3 +51,16 @@ def test_configuration_in_a_page_loads(content: str, tmp_path: Path) -> None:
 
 def test_citation_names_the_version() -> None:
     assert f"\nversion: {scmn.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
+
+
+def test_performance_page_follows_from_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    docs = REPOSITORY / "docs"
+    page = importlib.import_module("benchmarks.performance_page")
+    content = json.loads((docs / "performance.json").read_text())
+    record, picture = tmp_path / "performance.json", tmp_path / "images/performance.svg"
+    page.write_page(tmp_path / "performance.md", record, picture, content)
+    assert (tmp_path / "performance.md").read_text() == (docs / "performance.md").read_text()
+    assert "<svg" in picture.read_text()

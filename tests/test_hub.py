@@ -104,14 +104,14 @@ def test_the_real_client_reports_what_is_not_cached(tmp_path: Path) -> None:
 
 
 def test_the_real_client_reports_that_the_hub_cannot_be_reached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hub = pytest.importorskip("huggingface_hub", reason="the extra 'hub' is not installed")
-    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    constants = pytest.importorskip(
+        "huggingface_hub.constants", reason="the extra 'hub' is not installed"
+    )
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="cannot upload to 'me/net'"):
         push_to_hub(build_small("stcn"), "me/net", token="hf_none")
-    with pytest.raises(InputError, match="'me/net' is neither a folder nor"):
-        from_pretrained("me/net", cache_dir=tmp_path)
 
 
 def test_from_pretrained_refuses_a_folder_without_a_network(

@@ -71,11 +71,25 @@ def test_confidence_prints_the_rank_correlation_with_the_iou(tmp_path: Path) -> 
     assert -1 <= float(rows["all"][1]) <= 1
 
 
-def test_confidence_leaves_out_objects_without_a_mask(tmp_path: Path) -> None:
+def test_confidence_rates_every_predicted_mask(tmp_path: Path) -> None:
     settings = SyntheticSettings(size=(64, 96), frames=4, objects=(2, 2))
     write_davis(tmp_path, sequences=1, settings=settings)
     (sequence,) = open_dataset("davis2017-val", tmp_path).sequences
     network = build_model("scmn_small", weights="default")
+    plain = VideoSegmenter(network)
+    measured = list(rated(VideoSegmenter(network), sequence))
+    for frame in sequence.frames():
+        prediction = plain.step(frame.image, frame.labels)
+        if frame.labels is not None:
+            continue
+        for object_id, sure in zip(
+            prediction.object_ids, prediction.confidence.tolist(), strict=True
+        ):
+            masks = [m == object_id for m in (prediction.labels, sequence.annotation(frame.index))]
+            if masks[0].any():
+                iou = (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
+                assert measured.pop(0) == pytest.approx((sure, iou))
+    assert measured == []
     always, never = ({"absence": {"confidence": least}} for least in (0.0, 1.0))
     assert list(rated(VideoSegmenter(network, memory=always), sequence))
     assert not list(rated(VideoSegmenter(network, memory=never), sequence))
@@ -115,6 +129,12 @@ def test_labelled_frames_can_be_trained_on(tmp_path: Path) -> None:
         copied = read_label_map(mine / "masks" / name)
         assert np.array_equal(copied, read_label_map(masks / name.removeprefix("clip-")))
         assert (mine / "images" / name).is_file()
+    other = tmp_path / "other" / "clip"
+    other.mkdir(parents=True)
+    Image.new("RGB", (64, 48)).save(other / "00000.png")
+    options = ["--frame", 0, "--output", mine]
+    ended = run_here("scripts/labelled_frames.py", other, tmp_path / "masks.zip", *options)
+    assert "clip-00000.png is of another video of this name" in ended.stderr
     stage = "training.stages.finetune"
     completed = run_here(
         *("train.py", "--config", "finetune", "--weights", "default", "--output"),
@@ -207,10 +227,13 @@ def test_benchmark_refuses_a_video_shorter_than_its_timed_frames() -> None:
     assert "--frames must be at least 4 times --timed, not 399 and 100" in ended.stderr
 
 
-def test_benchmark_refuses_to_record_two_measurements() -> None:
-    ended = run_here("scripts/benchmark.py", "--io", "--long", "--record", "both")
+@pytest.mark.parametrize("measured", [("--io", "--long"), ("--metrics",)])
+def test_benchmark_refuses_to_record_two_measurements_or_what_has_no_table(
+    measured: tuple[str, ...],
+) -> None:
+    ended = run_here("scripts/benchmark.py", *measured, "--record", "title")
     assert ended.returncode == 2
-    assert "--record takes one measurement at a time" in ended.stderr
+    assert "--record takes one of --engine, --many-objects, --long, --io" in ended.stderr
 
 
 @pytest.fixture

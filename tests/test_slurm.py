@@ -23,8 +23,8 @@ PROGRAMS = {
     "squeue": 'echo "$STATE"\n',
     "scontrol": 'echo "scontrol $*" >>"$CALLS"; [ "$1" != show ] || printf "node1\\nnode2\\n"\n',
     # Like torchrun and train.py: finishes its step after SIGTERM and ends with a failure.
-    "torchrun": 'echo "torchrun $*" >>"$CALLS"\n'
-    "trap 'sleep 0.3; echo checkpoint >>\"$CALLS\"; exit 1' TERM\n"
+    "torchrun": "trap 'sleep 0.3; echo checkpoint >>\"$CALLS\"; exit 1' TERM\n"
+    'echo "torchrun $*" >>"$CALLS"\n'
     'for _ in $(seq "$STEPS"); do sleep 0.1; done; echo finished >>"$CALLS"\n',
 }
 
@@ -75,7 +75,6 @@ def test_a_job_that_must_stop_writes_a_checkpoint_and_is_queued_again_unless_can
     while not any("torchrun" in call for call in calls(slurm)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.2)  # until its trap is set
     job.send_signal(number)
     assert job.wait(timeout=60) != 0
     found = calls(slurm)

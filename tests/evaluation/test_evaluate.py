@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scmn import InputError, VideoSegmenter
+from scmn import AugmentedSegmenter, InputError, VideoSegmenter, build_model
 from scmn.data.datasets import open_dataset
 from scmn.data.masks import read_label_map, write_label_map
 from scmn.evaluation.evaluate import rescore
@@ -135,8 +135,14 @@ def test_dataset_task_selects_sequences(davis: Path, weights: Path, tmp_path: Pa
 def test_evaluate_with_test_time_augmentation(davis: Path, weights: Path, tmp_path: Path) -> None:
     settings = ("evaluation.augmentation.flip=true", "evaluation.augmentation.scales=[1.0,1.3]")
     result = run(davis, weights, tmp_path, *settings)
-    assert len(masks_of(tmp_path)) == 2 * FRAMES
     assert result.scores is not None
+    assert len(masks_of(tmp_path)) == 2 * FRAMES
+    segmenter = AugmentedSegmenter(build_model("scmn", weights=weights), scales=[1.0, 1.3])
+    sequence = open_dataset("davis2017-val", davis).sequences[0]
+    for frame in sequence.frames():
+        labels = segmenter.step(frame.image, frame.labels).labels
+        written = read_label_map(tmp_path / "masks" / sequence.name / f"{frame.name}.png")
+        assert np.array_equal(written, labels)
 
 
 def youtube_tree(davis: Path, root: Path) -> str:

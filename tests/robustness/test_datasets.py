@@ -137,7 +137,7 @@ YOUTUBE_VOS = [
     Case("meta of a list", meta([1]), "malformed"),
     Case("meta without videos", meta({"video": {}}), "malformed"),
     Case("meta of no video", meta({"videos": {}}), "lists no sequences"),
-    Case("meta of an unknown video", meta({"videos": {"a": {"objects": {}}}}), "a"),
+    Case("meta of an unknown video", meta({"videos": {"zebra": {"objects": {}}}}), "zebra"),
     Case("meta with a path upwards", meta({"videos": {"../a": {"objects": {}}}}), "not the name"),
     Case("meta without objects", video(), "malformed"),
     Case("meta with objects in a list", video(objects=[1]), "malformed"),
@@ -186,8 +186,8 @@ def main_stage(override: str) -> Damage:
 
 ONE_IMAGE = {"images": [{"id": 1, "file_name": "0.jpg"}]}
 TRAINING = [
-    Case("no root", stills("{{kind: static, root: null, stills: false}}"), "root"),
-    Case("root that is missing", stills("{{kind: static, root: '{none}'}}"), "no"),
+    Case("no root", stills("{{kind: static, root: null, stills: false}}"), "root is not set"),
+    Case("root that is missing", stills("{{kind: static, root: '{none}'}}"), "does not exist"),
     Case("stills without masks", stills("{{kind: static, root: '{frames}'}}"), "frames"),
     Case("unknown kind", stills("{{kind: davis}}"), "unknown data set 'davis'"),
     Case("no kind", stills("{{kind: ''}}"), "kind"),

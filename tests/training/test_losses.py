@@ -181,21 +181,6 @@ def test_video_loss_is_unaffected_by_absent_objects() -> None:
     assert torch.allclose(probabilities[:, :3], fewer, atol=1e-6)
 
 
-def test_segment_without_absent_objects_is_unchanged_by_valid_objects() -> None:
-    network = build_small("scmn")
-    image, masks = torch.rand(1, 3, 32, 32), torch.rand(1, 2, 32, 32)
-    query = network.encode_query(image)
-    memory = network.encode_memory(image, masks, query)
-    before = network.segment(query, memory, masks)
-    valid = torch.ones(1, 2, dtype=torch.bool)
-    after = network.segment(query, memory, masks, valid_objects=valid)
-    assert torch.equal(after.probabilities, before.probabilities)
-    assert torch.equal(after.logits, before.logits)
-    one = network.segment(query, memory, masks, valid_objects=torch.tensor([[False, True]]))
-    assert not one.probabilities[:, 1].any()
-    assert torch.isfinite(one.probabilities).all()
-
-
 def test_video_loss_is_infinite_for_a_target_of_an_absent_object() -> None:
     own, labels = batch()
     valid = torch.tensor([[True, False], [True, True]])

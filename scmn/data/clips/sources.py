@@ -30,8 +30,8 @@ OF_VIDEOS = {"frame_interval", "exclude", "curriculum", "paste_from", "video_aug
 OF_STILLS = {"stills", "exclude", "still_augmentation"}
 """Settings of video data sets, and of those whose frames are still images."""
 OF_KIND = {
-    "static": {"split_objects", "still_augmentation"},
-    "coco": {"annotations", "still_augmentation"},
+    "static": {"stills", "split_objects", "still_augmentation"},
+    "coco": {"stills", "annotations", "still_augmentation"},
     "synthetic": {"synthetic", "scenes", "endless", "curriculum", "video_augmentation"},
 }
 """Settings of the other kinds."""
