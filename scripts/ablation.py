@@ -34,10 +34,8 @@ def main() -> None:
         if name not in plan.runs:
             raise InputError(f"{given.plan} has no run '{name}'{nearest_name(name, plan.runs)}")
     if not given.report_only:
-        # Trained runs first: the others evaluate their weights.
-        names = sorted(given.only or plan.runs, key=lambda name: not plan.runs[name].trains)
-        for name in names:
-            for seed in given.seed or plan.seeds_of(name):
+        for name in given.only or plan.runs:
+            for seed in given.seed or plan.seeds:
                 run(plan, name, seed)
     with results_lock(plan):
         written = write_report(plan, given.plan, read_results(plan), REPOSITORY)

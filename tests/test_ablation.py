@@ -18,7 +18,7 @@ from scmn import build_model, load_config
 from scmn.data.synthetic import SyntheticSettings, write_davis
 from scmn.inference.memory.settings import complete_settings
 from scmn.networks.base import MemoryNetwork
-from scmn.weights.files import save_weights
+from scmn.weights.files import read_weights, save_weights
 from tests.conftest import REPOSITORY
 from tests.programs import run_here, start
 
@@ -91,7 +91,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "first": {
                 "title": "first frame",
                 "groups": ["Memory"],
-                "weights_of": "scmn",
+                "weights": str(folder / "given.safetensors"),
                 "overrides": ["memory.every=null", "memory.keep_previous=false"],
             },
             "given": {
@@ -119,23 +119,24 @@ def fork_programs() -> None:
 
 
 def test_ablation_records_and_reports_runs(plan: Path, tmp_path: Path) -> None:
-    shares = (("--only", "first", "--only", "scmn"), ("--only", "given"))
-    folders = [tmp_path / share[-1] for share in shares]
-    for folder in folders:
+    content = yaml.safe_load(plan.read_text())
+    del content["config"], content["runs"]["scmn"]
+    without_training = plan.with_stem("without_training")
+    without_training.write_text(yaml.safe_dump(content))
+    # Two at once record in one file.
+    started = []
+    for arguments in ((plan, "--only", "scmn"), (without_training,)):
+        folder = tmp_path / arguments[0].stem
         folder.mkdir()
-    # Two at once record in one file, and report from it.
-    started = [
-        start(folder, SCRIPT, plan, *share, prepare=fork_programs)
-        for folder, share in zip(folders, shares, strict=True)
-    ]
-    for ended in [program.end() for program in started]:
+        started.append(start(folder, SCRIPT, *arguments, prepare=fork_programs))
+    for ended in [*[program.end() for program in started], run_here(SCRIPT, plan, "--report-only")]:
         assert ended.returncode == 0, ended.stderr
     results = json.loads((plan.parent / "docs/results.json").read_text())
     scored = {name: seeds["0"]["train"] for name, seeds in results["runs"].items()}
     assert set(scored) == {"scmn", "first", "given"}
     assert "memory.keep_previous=false" in scored["first"]["command"]
-    assert scored["first"]["command"].count("scmn-0/training/last.pt") == 1
-    assert f"--weights {plan.parent / 'given.safetensors'} " in scored["given"]["command"]
+    assert scored["scmn"]["command"].count("scmn-0/training/last.pt") == 1
+    assert f"eval.py --weights {plan.parent / 'given.safetensors'} " in scored["given"]["command"]
     text = (plan.parent / "docs/results.md").read_text()
     assert text.startswith("# Small networks\n")
     assert "All are tiny.\n" in text
@@ -189,12 +190,7 @@ def test_ablation_report_needs_the_record_alone(plan: Path, tmp_path: Path) -> N
         ({}, ["--only", "scmm"], "no run 'scmm' (did you mean 'scmn'?)"),
         ({"sedes": [1]}, [], "sedes: no such setting (did you mean 'seeds'?)"),
         ({"runs": {"a": {"groups": ["b"]}}}, [], "runs.a.title is not set"),
-        ({"runs": {"a": {"title": "a", "weights_of": "c"}}}, [], "no run 'c'"),
-        (
-            {"runs": {"a": {"title": "a", "weights_of": "b", "weights": "w"}}},
-            [],
-            "runs.a has both weights and weights_of",
-        ),
+        ({"config": None}, [], "runs.scmn has no weights, and config is not set"),
         ({"results": "none.json"}, ["--report-only"], "nothing is recorded"),
     ],
 )
@@ -212,17 +208,29 @@ def test_ablation_reports_mistakes_in_one_line(
 @pytest.mark.parametrize("shipped", SHIPPED_PLANS, ids=lambda path: path.stem)
 def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
-    plan = importlib.import_module("ablations.plan").read_plan(shipped)
+    read_plan = importlib.import_module("ablations.plan").read_plan
+    trained = {
+        f"{plan.output}/{name}-{seed}/training/last.pt": (plan, run)
+        for plan in map(read_plan, SHIPPED_PLANS)
+        for name, run in plan.runs.items()
+        for seed in plan.seeds
+    }
     networks: dict[str, MemoryNetwork] = {}
+    plan = read_plan(shipped)
     for run in plan.runs.values():
-        config = load_config(REPOSITORY / plan.config, [*plan.overrides, *run.overrides])
-        model = config.model
-        weights = run.weights
-        key = f"{weights} {model}"
-        if key not in networks:
-            networks[key] = build_model(
-                model.name, weights=weights, backbone=model.backbone, **model.switches
-            )
-        complete_settings(config.memory, networks[key].memory_defaults)
-        assert weights is not None or config.training.stages_in_order
+        if (name := run.weights or run.title) not in networks:
+            networks[name] = network_of(*trained.get(run.weights, (plan, run)))
+        config = load_config(plan.config, [*plan.overrides, *run.overrides])
+        complete_settings(config.memory, networks[name].memory_defaults)
+        assert run.weights is not None or config.training.stages_in_order
     assert "has no run 'none'" in run_here(SCRIPT, shipped, "--only", "none").stderr
+
+
+def network_of(plan: Any, run: Any) -> MemoryNetwork:
+    """Build the network of a run with its weights, or with initial ones if it is trained."""
+    if run.weights is not None:
+        file = read_weights(run.weights)
+        assert file.description is not None
+        return build_model(file.description.name, weights=file)
+    model = load_config(plan.config, [*plan.overrides, *run.overrides]).model
+    return build_model(model.name, backbone=model.backbone, **model.switches)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from scmn.config import read_yaml
-from scmn.errors import InputError, nearest_name
+from scmn.errors import InputError
 from scmn.settings import check, settings
 
 Column = Literal["J", "J&F", "J, last quarter", "frames/s", "peak memory", "found", "ghost"]
@@ -37,17 +37,8 @@ class RunPlan:
     """Headings of the tables that list it."""
     overrides: list[str] = field(default_factory=list)
     """key=value of the configuration, for training and evaluation."""
-    weights_of: str | None = None
-    """Evaluate the weights of that run instead of training."""
     weights: str | None = None
     """Evaluate these weights instead of training: what ``eval.py --weights`` takes."""
-    seeds: list[int] | None = None
-    """Seeds (null: those of the plan)."""
-
-    @property
-    def trains(self) -> bool:
-        """Whether a network is trained."""
-        return self.weights_of is None and self.weights is None
 
 
 @settings()
@@ -56,7 +47,6 @@ class Plan:
 
     title: str
     """Of the report."""
-    config: str
     output: str
     """Folder of the runs."""
     results: str
@@ -65,6 +55,8 @@ class Plan:
     """Markdown file."""
     picture: str
     """Plot in the report."""
+    config: str | None = None
+    """Configuration file of trainings and evaluations (null: the weights name their networks)."""
     introduction: str = ""
     """What the runs have in common, for the report."""
     conclusions: str = ""
@@ -75,25 +67,14 @@ class Plan:
     evaluations: dict[str, EvaluationPlan] = field(default_factory=dict)
     runs: dict[str, RunPlan] = field(default_factory=dict)
 
-    def seeds_of(self, name: str) -> list[int]:
-        """Return the seeds of a run."""
-        own = self.runs[name].seeds
-        return self.seeds if own is None else own
-
 
 def read_plan(path: Path) -> Plan:
     """Read a plan; InputError if it is missing or wrong."""
     if not path.is_file():
         raise InputError(f"plan not found: {path}")
     plan = check(Plan, read_yaml(path), lambda key: f"{path}: {key}")
-    for name, run in plan.runs.items():
-        other = run.weights_of
-        if other is not None and run.weights is not None:
-            raise InputError(f"{path}: runs.{name} has both weights and weights_of")
-        trained = [n for n, r in plan.runs.items() if r.trains]
-        if other is not None and other not in trained:
-            raise InputError(
-                f"{path}: runs.{name}.weights_of: no run '{other}' is trained"
-                f"{nearest_name(other, trained)}"
-            )
+    if plan.config is None:
+        for name, run in plan.runs.items():
+            if run.weights is None:
+                raise InputError(f"{path}: runs.{name} has no weights, and config is not set")
     return plan

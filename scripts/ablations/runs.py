@@ -21,17 +21,18 @@ from scmn.data.datasets import open_dataset
 from scmn.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LAST = "last.pt"
 SCORES = ("J-Mean", "F-Mean", "J&F-Mean")
 FACTS = ("frames/s", "peak memory")
 
 
 def run(plan: Plan, name: str, seed: int) -> None:
-    """Train (unless finished or not asked for), evaluate, and record the scores of a run."""
+    """Train (unless finished or given weights), evaluate, and record the scores of a run."""
     this = plan.runs[name]
-    if this.trains:
-        _call(_training_command(plan, name, seed))
-    weights = _weights(plan, name, seed)
+    weights = this.weights
+    if weights is None:
+        training = Path(plan.output) / f"{name}-{seed}" / "training"
+        _call(_training_command(plan, this, seed, training))
+        weights = str(training / "last.pt")
     for key, evaluation in plan.evaluations.items():
         output = Path(plan.output) / f"{name}-{seed}" / key
         command = _evaluation_command(plan, this, evaluation, weights, output)
@@ -67,29 +68,13 @@ def _last_quarter(sequences: Mapping[str, Any]) -> float:
     return statistics.fmean(statistics.fmean(j[len(j) * 3 // 4 :]) for j in scored)
 
 
-def _weights(plan: Plan, name: str, seed: int) -> str:
-    """Return what ``eval.py --weights`` takes for a run; InputError if it is yet to be trained."""
-    this = plan.runs[name]
-    if this.weights is not None:
-        return this.weights
-    trained = this.weights_of or name
-    weights = _training_folder(plan, trained, seed) / LAST
-    if not (REPOSITORY / weights).is_file():
-        raise InputError(f"train run '{trained}' with seed {seed} first: {weights} does not exist")
-    return str(weights)
-
-
-def _training_folder(plan: Plan, name: str, seed: int) -> Path:
-    return Path(plan.output) / f"{name}-{seed}" / "training"
-
-
-def _training_command(plan: Plan, name: str, seed: int) -> list[str]:
+def _training_command(plan: Plan, this: RunPlan, seed: int, output: Path) -> list[str]:
     return [
         "train.py",
-        *("--config", plan.config),
-        *("--output", str(_training_folder(plan, name, seed))),
+        *_config(plan),
+        *("--output", str(output)),
         *plan.overrides,
-        *plan.runs[name].overrides,
+        *this.overrides,
         f"training.seed={seed}",
     ]
 
@@ -100,15 +85,18 @@ def _evaluation_command(
     sequences = [part for name in evaluation.sequences for part in ("--sequence", name)]
     return [
         "eval.py",
-        *("--config", plan.config),
+        *_config(plan),
         *("--weights", weights),
         *("--dataset", evaluation.dataset, "--data", evaluation.data),
         *sequences,
         *("--output", str(output)),
         *plan.overrides,
-        *([] if this.weights_of is None else plan.runs[this.weights_of].overrides),
         *this.overrides,
     ]
+
+
+def _config(plan: Plan) -> list[str]:
+    return [] if plan.config is None else ["--config", plan.config]
 
 
 def _call(command: list[str]) -> None:
