@@ -226,6 +226,18 @@ def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.Monke
     assert "has no run 'none'" in run_here(SCRIPT, shipped, "--only", "none").stderr
 
 
+@pytest.mark.parametrize("shipped", SHIPPED_PLANS, ids=lambda path: path.stem)
+def test_ablation_shipped_report_follows_from_its_record(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    plan = importlib.import_module("ablations.plan").read_plan(shipped)
+    results = json.loads((REPOSITORY / plan.results).read_text())
+    report = importlib.import_module("ablations.report")
+    report.write_report(plan, shipped.relative_to(REPOSITORY), results, tmp_path)
+    assert (tmp_path / plan.report).read_text() == (REPOSITORY / plan.report).read_text()
+
+
 def network_of(plan: Any, run: Any) -> MemoryNetwork:
     """Build the network of a run with its weights, or with initial ones if it is trained."""
     if run.weights is not None:
