@@ -24,8 +24,9 @@ def machine() -> str:
         processor = next((x.split(":")[1].strip() for x in lines if "model name" in x), processor)
     if torch.cuda.is_available():
         processor = f"{torch.cuda.get_device_name()}, {processor}"
+    threads = torch.get_num_threads()
     return (
-        f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{processor}, {threads} thread{'' if threads == 1 else 's'}, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )
 
