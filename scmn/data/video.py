@@ -172,17 +172,17 @@ class VideoFile:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Yield the frames of a stream, of a file that is cut off those that are left.
+    """Yield the frames of a stream; of a truncated file, those that are left.
 
-    PyAV before 18 raises at a packet that is cut off, or, as it decodes in threads, at a later one.
+    PyAV before 18 raises at a truncated packet, or, as it decodes in threads, at a later one.
     """
-    cut_off = False
+    truncated = False
     for packet in container.demux(stream):
-        cut_off |= packet.is_corrupt
+        truncated |= packet.is_corrupt
         try:
             yield from packet.decode()
         except av.error.InvalidDataError:
-            if not cut_off:
+            if not truncated:
                 raise
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scmn.demo.page import Page
 
 MOST_FILES = 1000
-"""In an upload, to Starlette, which reads it."""
+"""In one upload: Starlette accepts no more."""
 
 
 class SourcePanel:

@@ -159,7 +159,7 @@ def require_object(source: Source, *, seed: int, where: str) -> None:
 
 
 def _refuse_what_does_not_apply(data: DataSettings, where: str) -> None:
-    """Raise InputError for a setting without effect: what it should hold out, it would not."""
+    """Raise InputError for a setting without effect, such as sequences that are not held out."""
     applying = EVERYWHERE | OF_KIND.get(data.kind, OF_STILLS if data.stills else OF_VIDEOS)
     unset = DataSettings(kind=data.kind)
     for given in fields(data):

@@ -13,7 +13,7 @@ _ENDLESS = 2**31
 
 
 class SyntheticClips:
-    """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or of ever new ones."""
+    """Draws clips of the synthetic sequences ``0..scenes - 1`` of a seed, or endless new ones."""
 
     def __init__(
         self,
