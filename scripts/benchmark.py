@@ -38,7 +38,7 @@ from tqdm import tqdm
 from scmn.program import ArgumentParser, run_program
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RECORDED = "--engine, --many-objects, --long, --io, --training: "
+RECORDED = "--engine, --many-objects, --long, --io, --training"
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
         names = (f"--{name.replace('_', '-')}" for name in sections)
         parser.error(f"choose what to measure: {', '.join(names)}")
     if given.record and (len(chosen) > 1 or given.metrics or given.data):
-        parser.error(f"--record takes one of {RECORDED.rstrip(': ')}")
+        parser.error(f"--record takes one of {RECORDED}")
     for section in chosen:
         section()
 
@@ -75,7 +75,7 @@ def _parser() -> ArgumentParser:
     add("--metrics", action="store_true", help="the scorer against a plain implementation")
     add("--data", action="store_true", help="drawing training clips against training on them")
     add("--training", action="store_true", help="the training step with different settings")
-    add("--record", metavar="TITLE", help=f"{RECORDED}add a table to docs/performance.md")
+    add("--record", metavar="TITLE", help=f"{RECORDED}: add a table to docs/performance.md")
     add(
         "--network",
         nargs="+",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,17 +64,15 @@ class AccessControl:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = {
-            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
-        }
-        if not self._is_own(headers):
+        request = HTTPConnection(scope)
+        if not self._is_own(request.headers):
             await _refuse(scope, receive, send, 403, "wrong host or origin")
-        elif self._password is not None and not self._is_known(scope):
+        elif self._password is not None and not self._is_known(request.cookies):
             await self._ask(scope, receive, send)
         else:
-            await self._limited(scope, receive, send, headers)
+            await self._limited(scope, receive, send, request.headers)
 
-    def _is_own(self, headers: dict[str, str]) -> bool:
+    def _is_own(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request is for this host, and from no other page than ours."""
         host = headers.get("host", "")
         origin = headers.get("origin")
@@ -85,8 +83,8 @@ class AccessControl:
         except ValueError:  # neither a host nor an origin
             return False
 
-    def _is_known(self, scope: Scope) -> bool:
-        cookie = HTTPConnection(scope).cookies.get(_COOKIE, "")
+    def _is_known(self, cookies: Mapping[str, str]) -> bool:
+        cookie = cookies.get(_COOKIE, "")
         return hmac.compare_digest(cookie.encode(), self._token.encode())
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +111,7 @@ class AccessControl:
         return right
 
     async def _limited(
-        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]
     ) -> None:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
