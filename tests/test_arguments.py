@@ -34,7 +34,7 @@ from tests.conftest import build_small
         (lambda: SyntheticSettings(frames=True), r".*\.frames must be a valid integer, not True"),
         (lambda: OptimizerSettings("sgd"), r"OptimizerSettings\.name must be 'adam' or 'adamw'"),
         (lambda: LossSettings(cross_entropy=math.nan), r".*\.cross_entropy must be a finite"),
-        (lambda: LossSettings(cross_entropy=0, mask_quality=0), "LossSettings: all weights are 0"),
+        (lambda: LossSettings(cross_entropy=0), "LossSettings: nothing trains the masks"),
         (lambda: ScheduleSettings("step"), "ScheduleSettings: 'step' needs milestones"),
     ],
 )

@@ -58,14 +58,9 @@ class LossSettings:
     mask_quality: NotNegative = 1.0
     """Squared error of the estimated IoU, of a network that estimates it."""
 
-    @property
-    def trains_masks(self) -> bool:
-        """Whether a term depends on the masks; otherwise the estimate alone is trained."""
-        return self.cross_entropy > 0 or self.soft_iou > 0
-
     def __post_init__(self) -> None:
-        if not self.trains_masks and self.mask_quality == 0:
-            raise InputError("all weights are 0: set cross_entropy or soft_iou")
+        if self.cross_entropy == 0 and self.soft_iou == 0:
+            raise InputError("nothing trains the masks: set cross_entropy or soft_iou")
 
 
 @settings()
@@ -189,6 +184,8 @@ class TrainingSettings:
     """frozen needs pretrained backbones."""
     train_affine: bool = True
     """Train scale and shift of frozen norms (STCN does, STM does not)."""
+    parts: list[str] = field(default_factory=list)
+    """Train these modules alone, such as [decoder]; with norm frozen (empty: all)."""
     precision: Precision = "fp32"
     """fp32 (IEEE), tf32 (on a CUDA GPU), bf16 or fp16 (automatic mixed precision; fp16 scales the
     loss), or auto (bf16 if the device has instructions for it, else fp32)."""
@@ -212,6 +209,10 @@ class TrainingSettings:
     """Steps between checkpoints."""
     keep_checkpoints: CountOrZero = 3
     """Number of the newest numbered checkpoints that are kept."""
+
+    def __post_init__(self) -> None:
+        if self.parts and self.norm != "frozen":
+            raise InputError("parts needs norm 'frozen': norms of all parts would learn statistics")
 
     @property
     def stages_in_order(self) -> dict[str, StageSettings]:

@@ -70,10 +70,10 @@ class Stage:
         """
         if settings.iterations < 1:
             raise InputError(f"training.stages.{name}.iterations must be at least 1")
-        if not (settings.loss.trains_masks or network.estimates_quality):
+        if training.parts == ["mask_quality"] and settings.loss.mask_quality == 0:
             raise InputError(
-                f"training.stages.{name}.loss: mask_quality alone trains a network with "
-                "model.switches.mask_quality=true: set cross_entropy or soft_iou"
+                f"training.stages.{name}.loss: mask_quality is all that is trained: its weight "
+                "must not be 0"
             )
         self.name = name
         self.settings = settings
@@ -102,11 +102,6 @@ class Stage:
         """Number of the next sample: a function of the iteration, whoever draws it."""
         return self.iteration * self.settings.batch_size
 
-    @property
-    def _trains_all(self) -> bool:
-        loss = self.settings.loss
-        return loss.trains_masks and (loss.mask_quality > 0 or not self.network.estimates_quality)
-
     def step(self) -> StepResult:
         """Take one optimizer step, without waiting for a GPU.
 
@@ -115,10 +110,11 @@ class Stage:
                 :meth:`check_losses` raises.
         """
         if self._batches is None:
+            trains_quality = self.settings.loss.mask_quality > 0
             self._pass = self.processes.wrap(
                 self._pass,
                 buffers_change=learns_statistics(self.network),
-                trains_all=self._trains_all,
+                trains_all=trains_quality or not self.network.estimates_quality,
             )
             self._batches = self._load_batches()
         rate = self.settings.optimizer.learning_rate * learning_rate_factor(

@@ -16,7 +16,13 @@ from scmn.networks.base import MemoryNetwork
 from scmn.networks.features import ObjectMaps, Segmentation
 from scmn.training.losses import VideoLoss, quality_error
 from scmn.training.optimizer import build_optimizer, clip_gradients
-from scmn.training.settings import LossSettings, OptimizerSettings, UnrollMemorySettings
+from scmn.training.preparation import prepare_network
+from scmn.training.settings import (
+    LossSettings,
+    OptimizerSettings,
+    TrainingSettings,
+    UnrollMemorySettings,
+)
 from scmn.training.unroll import TrainingPass
 from tests.conftest import build_small
 
@@ -134,11 +140,9 @@ def test_masks_train_as_without_the_estimate() -> None:
 
 def test_the_estimate_can_be_trained_alone() -> None:
     network = build_small("scmn", mask_quality=True)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False
+    prepare_network(network, TrainingSettings(parts=["mask_quality"]), torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    after, history = trained(network, 8, cross_entropy=0.0)
+    after, history = trained(network, 8)
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"mask_quality"}
     assert history[-1]["mask_quality"] < 0.5 * history[0]["mask_quality"]

@@ -30,6 +30,20 @@ from tests.training.runs import config
             r"training\.stages\.main: schedule\.warm_up is 999",
         ),
         (["training.norm=frosen"], "frozen"),
+        (["training.parts=[decoder]"], "parts needs norm 'frozen'"),
+        (
+            ["training.norm=frozen", "training.parts=[decode]"],
+            r"training\.parts: .* no part 'decode'; .*'decoder'",
+        ),
+        (
+            [
+                "training.norm=frozen",
+                "model.switches.mask_quality=true",
+                "training.parts=[mask_quality]",
+                "training.stages.main.loss.mask_quality=0",
+            ],
+            r"main\.loss: mask_quality is all that is trained",
+        ),
         (["training.stages.main=null"], "no stage 'main'; the stages are: pretrain"),
         (["training.precision=fp8"], "precision"),
         (["training.stages.main.iterations=0"], "at least 1"),

@@ -35,6 +35,18 @@ def test_train_runs_two_stages_of_every_network(name: str, davis: Path, tmp_path
     assert (tmp_path / "run/config.yaml").is_file()
 
 
+def test_train_changes_only_the_given_parts(davis: Path, tmp_path: Path) -> None:
+    only = ["training.norm=frozen", "training.parts=[decoder, head]"]
+    outcome = train(config(tmp_path, davis, *only), tmp_path / "run", stage="main")
+    checkpoint = read_checkpoint(outcome.checkpoint)
+    torch.manual_seed(0)
+    fresh = build_model("scmn", **dict(checkpoint.description.settings)).state_dict()
+    changed = {
+        n.split(".")[0] for n, old in fresh.items() if not torch.equal(old, checkpoint.model[n])
+    }
+    assert changed == {"decoder", "head"}
+
+
 def test_train_is_independent_of_the_number_of_workers(davis: Path, tmp_path: Path) -> None:
     train(config(tmp_path, davis), tmp_path / "none", stage="main")
     train(config(tmp_path, davis, "training.workers=2"), tmp_path / "two", stage="main")
@@ -73,11 +85,7 @@ def test_train_adds_the_estimate_of_mask_quality_to_given_weights(
 ) -> None:
     settings = config(tmp_path, davis, "training.norm=frozen")
     first = train(settings, tmp_path / "first", stage="pretrain")
-    alone = ["training.norm=frozen", "training.stages.main.loss.cross_entropy=0"]
-    with pytest.raises(InputError, match=r"main\.loss: mask_quality alone trains .*=true"):
-        train(
-            config(tmp_path, davis, *alone), tmp_path / "no", stage="main", weights=first.checkpoint
-        )
+    alone = ["training.norm=frozen", "training.parts=[mask_quality]"]
     settings = config(tmp_path, davis, "model.switches.mask_quality=true", *alone)
     train(settings, tmp_path / "second", stage="main", weights=first.checkpoint)
     before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
