@@ -59,7 +59,7 @@ def restore_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     if len(saved) != len(own["params"]):
         raise InputError(
             f"the checkpoint's optimizer has {len(saved)} parameters, this configuration "
-            f"{len(own['params'])}: resume with the same network and norm settings"
+            f"{len(own['params'])}: resume with the same network, norm settings and parts"
         )
     group = {**own, "params": saved}
     optimizer.load_state_dict({"state": state["state"], "param_groups": [group]})
