@@ -46,9 +46,7 @@ def freeze_others(network: MemoryNetwork, parts: Sequence[str]) -> None:
     Raises:
         InputError: the network has no such part; those that it has are named.
     """
-    names = [
-        name for name, part in network.named_children() if any(True for _ in part.parameters())
-    ]
+    names = list(dict.fromkeys(name.split(".")[0] for name, _ in network.named_parameters()))
     for part in parts:
         if part not in names:
             raise InputError(
