@@ -76,7 +76,8 @@ def _train(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config, arguments.overrides)
     output: Path = arguments.output or Path("runs") / arguments.config.stem
     if is_first_process():
-        print(config_to_yaml(config))
+        # Before anything is written: stdout may be a file on a full disk.
+        print(config_to_yaml(config), flush=True)
 
     from scmn.training.trainer import train
 
