@@ -145,7 +145,7 @@ OTHERS: list[tuple[str, Any, str]] = [
 RELATED = [
     (f"{STAGE}.schedule.warm_up", 100, f"{STAGE}: schedule.warm_up is 100, but the stage has 100"),
     (f"{STAGE}.schedule.name", "step", f"{STAGE}.schedule: 'step' needs milestones"),
-    (f"{STAGE}.loss.cross_entropy", 0, f"{STAGE}.loss: all weights are 0"),
+    (f"{STAGE}.loss.cross_entropy", 0, f"{STAGE}.loss: nothing trains the masks"),
     (f"{STAGE}.loss.bootstrap.start", 11, f"{STAGE}.loss.bootstrap: needs start <= end, not 11"),
     ("training.validation.every", 5, "training.validation: needs dataset and root"),
 ]
