@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,11 @@ def test_ablation_shipped_plan_is_valid(shipped: Path, monkeypatch: pytest.Monke
         for plan in map(read_plan, SHIPPED_PLANS)
         for name, run in plan.runs.items()
         for seed in plan.seeds
+    }
+    own = SimpleNamespace(weights=None, overrides=[])
+    trained |= {
+        f"runs/{config.stem}/last.pt": (SimpleNamespace(config=config, overrides=[]), own)
+        for config in (REPOSITORY / "configs").glob("*.yaml")
     }
     networks: dict[str, MemoryNetwork] = {}
     plan = read_plan(shipped)
