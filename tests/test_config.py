@@ -85,10 +85,10 @@ def test_load_config_resolves_bases_relative_to_the_file(tmp_path: Path) -> None
 
 def test_kernel_of_the_memory_read_survives_a_run_folder(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "model: {name: stcn}")
-    config = load_config(path, ["memory.kernel.sigma=4"])
+    config = load_config(path, ["memory.kernel.sigma=4", "memory.kernel.half_size=true"])
     assert parse_config(config_to_yaml(config), "config.yaml").memory == config.memory
     segmenter = VideoSegmenter(build_small("stcn"), memory=config.memory)
-    assert segmenter.memory_settings.kernel == KernelSettings(4.0)
+    assert segmenter.memory_settings.kernel == KernelSettings(4.0, half_size=True)
     with pytest.raises(InputError, match=r"memory\.kernel\.sigm"):
         load_config(path, ["memory.kernel.sigm=4"])
 

@@ -30,6 +30,7 @@ from torch.export import Dim
 from scmn.data.atomic import atomic_path
 from scmn.deployment.memory import POLICY_SETTINGS
 from scmn.errors import InputError
+from scmn.inference.acceleration.budgets import read_settings
 from scmn.inference.memory.settings import MemorySettings, complete_settings
 from scmn.networks.base import STRIDE, MemoryNetwork, other_masks, own_probabilities
 from scmn.networks.features import MemoryFrames, QueryFeatures
@@ -163,7 +164,8 @@ class _Graph:
 
 
 def _graphs(network: MemoryNetwork, policy: MemorySettings) -> list[_Graph]:
-    h, w = (Dim(name, min=1, max=4096) for name in ("rows", "columns"))
+    # torch would treat a size of 1 by itself, which half of 2 is; the graphs allow it nevertheless.
+    h, w = (Dim(name, min=3, max=4096) for name in ("rows", "columns"))
     n, t = Dim("objects", min=1, max=254), Dim("frames", min=1, max=1 << 20)
     height, width = STRIDE * _EXAMPLE["height"], STRIDE * _EXAMPLE["width"]
 
@@ -180,8 +182,6 @@ def _graphs(network: MemoryNetwork, policy: MemorySettings) -> list[_Graph]:
     memory = MemoryFrames.join([frame] * _EXAMPLE["frames"])
     remembered = {3: t, 4: h, 5: w}
     of_objects = {1: n, **remembered}
-    kernel = None if policy.kernel is None else policy.kernel.sigma
-    read = ReadSettings(policy.top_k, kernel)
     given_image, given_masks = (image, size(1)), (masks, {1: n, **size(1)})
     query_key = (key, size(16))
     return [
@@ -204,7 +204,7 @@ def _graphs(network: MemoryNetwork, policy: MemorySettings) -> list[_Graph]:
         ),
         _Graph(
             "segment",
-            _Segment(network, read),
+            _Segment(network, read_settings(None, policy)),
             {
                 "query_key": query_key,
                 "query_value": (value, size(16)),

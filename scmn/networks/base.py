@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from scmn.networks.affinity import Similarity
 from scmn.networks.aggregation import soft_aggregation
 from scmn.networks.decoder import Decoder, Skips
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.features import MemoryFrames, ObjectMaps, QueryFeatures, Segmentation
-from scmn.networks.memory_read import ReadSettings, Similarity, read_with_attention
+from scmn.networks.memory_read import ReadSettings, read_with_attention
 from scmn.networks.temporal_embedding import TemporalEmbedding
 
 SMALLEST_WEIGHT = 1e-6

@@ -1,13 +1,11 @@
 """Space-time memory read: every query position gathers values from all remembered positions.
 
-Sources: STM (Oh et al., ICCV 2019, "space-time memory read") for the dot product; STCN (Cheng et
-al., NeurIPS 2021, "computing affinity") for the negative squared L2 distance; top-k: MiVOS (Cheng
-et al., CVPR 2021, 3.2); kernelised read: KMN (Seong et al., ECCV 2020, 3.2).
+Sources: STM (Oh et al., ICCV 2019, "space-time memory read"); top-k: MiVOS (Cheng et al., CVPR
+2021, 3.2).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Similarity = Literal["dot", "l2"]
-Attention = Literal["frames", "positions"]
+from scmn.networks.affinity import Affinity, Similarity
 
-KERNEL_HEIGHT = 30
-"""Positions of the shorter side for which the kernel's width is given: 480 pixels at stride 16."""
+Attention = Literal["frames", "positions"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,8 @@ class ReadSettings:
     """Standard deviation of a Gaussian around the query position that is most similar to a
     remembered one, in positions of a map that is 30 of them high, and in proportion for others:
     each remembered position is read mainly there (None: everywhere)."""
+    kernel_halve: bool = False
+    """The most similar position is searched for on maps of half the size."""
     dense_bytes: int | None = None
     """Largest affinity matrix that is computed at once (None: any size)."""
     block_bytes: int | None = None
@@ -96,7 +94,7 @@ def read_with_attention(
     """
     settings = settings or ReadSettings()
     batch, objects, value_dim = memory_value.shape[:3]
-    frames, size = memory_key.shape[3], query_key.shape[-2:]
+    size = query_key.shape[-2:]
     keys = memory_key.flatten(3).flatten(0, 1)
     sharing = objects // memory_key.shape[1]
     # With a shared key one affinity matrix reads the values of all objects.
@@ -109,7 +107,7 @@ def read_with_attention(
         similarity=similarity,
         settings=settings,
         width=size[1],
-        frames=frames,
+        remembered=memory_key.shape[3:],
         key_embedding=key_embedding,
     )
     if rows is None:
@@ -123,7 +121,7 @@ def read_with_attention(
     if settings.attention is None:
         return readout, None
     attention = _joined([group for _, group in reads if group is not None], dim=0)
-    shape = (frames, *size) if settings.attention == "frames" else memory_key.shape[3:]
+    shape = (memory_key.shape[3], *size) if settings.attention == "frames" else memory_key.shape[3:]
     return readout, attention.reshape(batch, -1, *shape)
 
 
@@ -153,105 +151,38 @@ def _read(
     settings: ReadSettings,
     rows: int,
     width: int,
-    frames: int,
+    remembered: Sequence[int],
     key_embedding: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Read (G, Ck, P) keys and (G, P, C) values with (G, Ck, Q) queries, ``rows`` at a time.
 
+    P = T * h * w of the ``remembered`` maps.
+
     Returns:
         Readout (G, Q, C), and attention (G, T, Q) or (G, P).
     """
-    affinity = _Affinity(keys, similarity, key_embedding)
+    affinity = Affinity(keys, similarity, key_embedding)
     if settings.kernel_sigma is not None:
-        sigma = settings.kernel_sigma * min(width, queries.shape[2] // width) / KERNEL_HEIGHT
-        queries = affinity.add_kernel(queries, width=width, sigma=sigma, rows=rows)
+        queries = affinity.add_kernel(
+            queries,
+            width=width,
+            remembered=remembered,
+            sigma=settings.kernel_sigma,
+            halve=settings.kernel_halve,
+            rows=rows,
+        )
     readouts, attention = [], []
     for block in queries.split(rows, dim=2):
         weights = _Weights(affinity(block), settings.top_k)
         readouts.append(weights.readout(table))
         if settings.attention == "frames":
-            attention.append(weights.of_frames(frames))
+            attention.append(weights.of_frames(remembered[0]))
         elif settings.attention == "positions":
             attention.append(weights.of_positions())
     readout = _joined(readouts, dim=1)
     if settings.attention == "positions":
         return readout, torch.stack(attention).sum(dim=0)
     return readout, _joined(attention, dim=2) if attention else None
-
-
-class _Affinity:
-    """Similarities of query positions to all remembered positions, never in half precision.
-
-    There the rounding errors of |k|^2 and of the product would each exceed the differences that
-    matter. The product is a small part of a network's work.
-    """
-
-    def __init__(
-        self, keys: Tensor, similarity: Similarity, embedding: Tensor | None = None
-    ) -> None:
-        """``keys``: (G, Ck, P); ``embedding``: (Ck, T), added to them frame by frame."""
-        self._keys = keys.float()
-        if embedding is not None:
-            # A pass over the keys costs less than one over the affinity, of which each key has as
-            # many numbers as there are query positions.
-            by_frame = self._keys.unflatten(2, (embedding.shape[1], -1))
-            self._keys = (by_frame + embedding.unsqueeze(2)).flatten(2)
-        self._scale = 1 / math.sqrt(keys.shape[1])
-        self._offset: Tensor | None = None
-        if similarity == "l2":
-            self._offset = -self._scale * self._keys.square().sum(dim=1, keepdim=True)
-            self._scale *= 2
-
-    def __call__(self, queries: Tensor) -> Tensor:
-        """(G, Ck, Q) -> (G, Q, P)."""
-        with torch.autocast(queries.device.type, enabled=False):
-            scaled = self._scale * queries.float().transpose(1, 2)
-            if self._offset is None:
-                return torch.bmm(scaled, self._keys)
-            return torch.baddbmm(self._offset, scaled, self._keys)
-
-    def add_kernel(self, queries: Tensor, *, width: int, sigma: float, rows: int) -> Tensor:
-        """Add a Gaussian around each remembered position's most similar query position.
-
-        Args:
-            queries: all query positions, (G, Ck, Q).
-            width: of their map.
-            sigma: standard deviation of the Gaussian in positions.
-            rows: query positions of a block, whose size is kept to.
-
-        Returns:
-            The queries with their coordinates, (G, Ck + 2, Q), of which this now takes blocks.
-        """
-        count, remembered = queries.shape[2], self._keys.shape[2]
-        centres = self._most_similar(queries.float(), max(1, rows * remembered // count))
-        y, x = _coordinates(centres, width)
-        # -|x_i - x_m|^2 is a product of coordinates and a part of m; the softmax over j cancels
-        # the part of i.
-        coordinates = torch.stack([y, x], dim=1) / (sigma**2 * self._scale)
-        self._keys = torch.cat([self._keys, coordinates], dim=1)
-        offset = (y.square() + x.square()).unsqueeze(1) / (-2 * sigma**2)
-        self._offset = offset if self._offset is None else self._offset + offset
-        points = torch.stack(_coordinates(torch.arange(count, device=queries.device), width))
-        return torch.cat([queries.float(), points.expand(len(queries), -1, -1)], dim=1)
-
-    def _most_similar(self, queries: Tensor, columns: int) -> Tensor:
-        """Return the query position most similar to each remembered one, (G, P)."""
-        # l2's norms of the queries, which the softmax over j cancels, matter here.
-        norms = queries.new_zeros(len(queries), 1, queries.shape[2])
-        if self._offset is not None:
-            norms = queries.square().sum(dim=1, keepdim=True) * (-self._scale / 2)
-        with torch.autocast(queries.device.type, enabled=False):
-            best = [
-                torch.baddbmm(norms, keys.transpose(1, 2), queries, alpha=self._scale).max(dim=2)
-                for keys in self._keys.split(columns, dim=2)
-            ]
-        return torch.cat([block.indices for block in best], dim=1)
-
-
-def _coordinates(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the rows and columns of query positions."""
-    rows = positions.div(width, rounding_mode="floor")
-    return rows.float(), (positions - rows * width).float()  # ONNX has no remainder by a size
 
 
 class _Weights:

@@ -67,7 +67,7 @@ MODELS: dict[str, ModelEntry] = {
             "keep_previous": False,
             "max_frames": 2,
             # Wider than published: with 5.6 an object that leaves may draw the mask elsewhere.
-            "kernel": {"sigma": 12.0},
+            "kernel": {"sigma": 12.0, "half_size": True},
         },
     ),
     # For experiments: small enough to train from random weights.

@@ -33,6 +33,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scmn.networks.affinity import Similarity
 from scmn.networks.base import STRIDE, MemoryNetwork
 from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import (
@@ -44,7 +45,6 @@ from scmn.networks.encoders import (
 from scmn.networks.features import MemoryFrames, ObjectMaps, QueryFeatures
 from scmn.networks.initialization import keep_variance
 from scmn.networks.mask_quality import MaskQuality
-from scmn.networks.memory_read import Similarity
 from scmn.networks.refinement import Refinement
 from scmn.networks.segmentation_head import SegmentationHead
 from scmn.networks.spatial_constraint import ConstraintEmbedding, SpatialConstraint

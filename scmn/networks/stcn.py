@@ -15,13 +15,13 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from scmn.networks.affinity import Similarity
 from scmn.networks.backbones import IMAGENET_MEAN
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.decoder import Decoder, ResidualBlock, Skips, join_query
 from scmn.networks.encoders import MemoryEncoder, QueryEncoder
 from scmn.networks.features import MemoryFrames, ObjectMaps, QueryFeatures
 from scmn.networks.initialization import spread_keys
-from scmn.networks.memory_read import Similarity
 from scmn.networks.temporal_embedding import TemporalEmbedding
 
 REDUCTION = 16

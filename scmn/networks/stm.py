@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from scmn.networks.affinity import Similarity
 from scmn.networks.base import MemoryNetwork
 from scmn.networks.decoder import Decoder, Skips, join_query
 from scmn.networks.encoders import KeyValueProjection, MemoryEncoder, QueryEncoder
 from scmn.networks.features import MemoryFrames, ObjectMaps, QueryFeatures
 from scmn.networks.initialization import keep_variance
-from scmn.networks.memory_read import Similarity
 from scmn.networks.temporal_embedding import TemporalEmbedding
 
 LOGITS = 2

@@ -143,7 +143,7 @@ def test_a_segmenter_knows_the_order_of_its_memory(
     name: str, precision: str, memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two objects, a third one from frame 5, the first removed, a given one corrected."""
-    settings = {"every": 2, "top_k": None, **memory}
+    settings = {"every": 2, "top_k": None, "kernel": {"sigma": 12.0}, **memory}
     segmenter = VideoSegmenter(ordered(name), memory=settings, precision=precision)
     network = segmenter.model
     written: dict[str, Any] = {}

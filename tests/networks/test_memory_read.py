@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scmn.networks.affinity import Similarity
 from scmn.networks.memory_read import (
     Attention,
     ReadSettings,
-    Similarity,
     read_memory,
     read_with_attention,
 )
@@ -83,14 +83,20 @@ def test_blocked_read_equals_the_dense_read(
     query, key, value = tensors(1, objects, 1 if shared else objects, frames, (height, width))
     dense = read_memory(query, key, value, similarity=similarity, settings=ReadSettings(top_k))
     blocked = read_memory(
-        query, key, value, similarity=similarity, settings=ReadSettings(top_k, None, 0, 1)
+        query,
+        key,
+        value,
+        similarity=similarity,
+        settings=ReadSettings(top_k, dense_bytes=0, block_bytes=1),
     )
     automatic = read_memory(
         query,
         key,
         value,
         similarity=similarity,
-        settings=ReadSettings(top_k, None, block_bytes, block_bytes, 0.1),
+        settings=ReadSettings(
+            top_k, dense_bytes=block_bytes, block_bytes=block_bytes, rows_per_channel=0.1
+        ),
     )
     torch.testing.assert_close(blocked, dense)
     torch.testing.assert_close(automatic, dense)
@@ -120,8 +126,26 @@ def test_top_k_of_all_positions_is_the_full_softmax() -> None:
     torch.testing.assert_close(every, full)
 
 
+def halving(length: int) -> Tensor:
+    """Return the weights (half the length, length) of linear interpolation to half the length."""
+    half = math.ceil(length / 2)
+    weights = torch.zeros(half, length)
+    for i in range(half):
+        place = max((i + 0.5) * length / half - 0.5, 0)
+        before = int(place)
+        weights[i, before] += 1 - (place - before)
+        weights[i, min(before + 1, length - 1)] += place - before
+    return weights
+
+
 def plain_kernel_read(
-    query: Tensor, key: Tensor, value: Tensor, similarity: str, sigma: float, top_k: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    similarity: str,
+    sigma: float,
+    top_k: int | None,
+    half_size: bool = False,
 ) -> Tensor:
     """Compute KMN's equations 3 to 5 for each object, position by position."""
     objects, height, width = value.shape[1], *query.shape[-2:]
@@ -136,8 +160,11 @@ def plain_kernel_read(
             scores[i] = (keys * q).sum(0) if similarity == "dot" else -(keys - q).square().sum(0)
         scores = scores / math.sqrt(keys.shape[0])
         weights = scores.exp()
-        for j in range(keys.shape[1]):
-            best_y, best_x = places[int(scores[:, j].argmax())]
+        if half_size:
+            centres = half_size_centres(query[0], key[0, min(n, key.shape[1] - 1)], similarity)
+        else:
+            centres = [places[i] for i in scores.argmax(dim=0).tolist()]
+        for j, (best_y, best_x) in enumerate(centres):
             for i, (y, x) in enumerate(places):
                 squared = (y - best_y) ** 2 + (x - best_x) ** 2
                 weights[i, j] *= math.exp(-squared / (2 * sigma**2))
@@ -152,26 +179,54 @@ def plain_kernel_read(
 @pytest.mark.parametrize("similarity", ["dot", "l2"])
 @pytest.mark.parametrize("keys", [1, 2])
 @pytest.mark.parametrize("top_k", [None, 7])
+@pytest.mark.parametrize(("half_size", "maps"), [(False, True), (True, True), (True, False)])
 def test_kernel_weighs_by_the_distance_from_the_most_similar_query_position(
-    similarity: Similarity, keys: int, top_k: int | None
+    similarity: Similarity, keys: int, top_k: int | None, half_size: bool, maps: bool
 ) -> None:
     query, key, value = tensors(keys=keys)
+    if not maps:  # a long-term memory's positions belong to no map
+        key, value = (t.flatten(3).unflatten(3, (-1, 1, 1)) for t in (key, value))
     # A map of 4 x 5: the width is given for one of 30 rows.
     for read in (
-        ReadSettings(top_k, kernel_sigma=9.0),
-        ReadSettings(top_k, kernel_sigma=9.0, dense_bytes=0, block_bytes=1000),
+        ReadSettings(top_k, 9.0, half_size),
+        ReadSettings(top_k, 9.0, half_size, dense_bytes=0, block_bytes=1000),
     ):
         readout = read_memory(query, key, value, similarity=similarity, settings=read)
-        expected = plain_kernel_read(query, key, value, similarity, 9.0 * 4 / 30, top_k)
+        expected = plain_kernel_read(query, key, value, similarity, 9.0 * 4 / 30, top_k, half_size)
         torch.testing.assert_close(readout, expected, atol=1e-5, rtol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = read_memory(
             query.bfloat16(), key.bfloat16(), value, similarity=similarity, settings=read
         )
     rounded = [t.bfloat16().float() for t in (query, key)]
-    expected = plain_kernel_read(*rounded, value, similarity, 9.0 * 4 / 30, top_k)
+    expected = plain_kernel_read(*rounded, value, similarity, 9.0 * 4 / 30, top_k, half_size)
     # The values are weighted in bfloat16.
     torch.testing.assert_close(half.float(), expected, atol=0.02, rtol=0.02)
+
+
+def half_size_centres(query: Tensor, key: Tensor, similarity: str) -> list[tuple[float, float]]:
+    """Return where in the map (C, h, w) that which is most like each part of (C, T, h, w) lies."""
+    down, across = halving(query.shape[1]), halving(query.shape[2])
+    queries = torch.einsum("ij,cjk,lk->ilc", down, query, across)
+    centres = []
+    for frame in key.unbind(1):
+        keys = torch.einsum(
+            "ij,cjk,lk->ilc", halving(frame.shape[1]), frame, halving(frame.shape[2])
+        )
+        for y in range(frame.shape[1]):
+            for x in range(frame.shape[2]):
+                k = keys[y // 2, x // 2]
+                alike = (
+                    (queries * k).sum(2) if similarity == "dot" else -(queries - k).square().sum(2)
+                )
+                i, j = divmod(int(alike.argmax()), alike.shape[1])
+                centres.append(
+                    (
+                        float(down[i] @ torch.arange(len(down[i])).float()),
+                        float(across[j] @ torch.arange(len(across[j])).float()),
+                    )
+                )
+    return centres
 
 
 def plain_weights(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from scmn.inference.acceleration.refinement import BandedRefinement
@@ -35,23 +37,30 @@ OTHER_MAPS = 10
 
 
 def read_settings(
-    device: torch.device, memory: MemorySettings, *, block_bytes: int | None
+    device: torch.device | None, memory: MemorySettings, *, block_bytes: int | None = None
 ) -> ReadSettings:
     """Return how a device reads the memory.
 
     Args:
-        device: where the network runs.
+        device: where the network runs (None: anywhere, with no limit of its own).
         memory: the user's settings.
         block_bytes: the user's limit on the affinity matrix (None: the device's own).
     """
-    sigma = None if memory.kernel is None else memory.kernel.sigma
+    read = ReadSettings(memory.top_k)
+    if memory.kernel is not None:
+        read = ReadSettings(memory.top_k, memory.kernel.sigma, memory.kernel.half_size)
     if block_bytes is not None:
-        return ReadSettings(memory.top_k, sigma, block_bytes, block_bytes)
+        return replace(read, dense_bytes=block_bytes, block_bytes=block_bytes)
+    if device is None:
+        return read
     if device.type == "cpu":
-        return ReadSettings(
-            memory.top_k, sigma, CPU_DENSE_BYTES, CPU_BLOCK_BYTES, CPU_ROWS_PER_CHANNEL
+        return replace(
+            read,
+            dense_bytes=CPU_DENSE_BYTES,
+            block_bytes=CPU_BLOCK_BYTES,
+            rows_per_channel=CPU_ROWS_PER_CHANNEL,
         )
-    return ReadSettings(memory.top_k, sigma, GPU_BLOCK_BYTES, GPU_BLOCK_BYTES)
+    return replace(read, dense_bytes=GPU_BLOCK_BYTES, block_bytes=GPU_BLOCK_BYTES)
 
 
 def fitting_objects(

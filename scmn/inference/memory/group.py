@@ -12,8 +12,8 @@ from scmn.inference.memory.long_term import LongTermStore
 from scmn.inference.memory.restriction import RestrictedStore
 from scmn.inference.memory.settings import MemorySettings
 from scmn.inference.memory.storage import MemoryStore
+from scmn.networks.affinity import Similarity
 from scmn.networks.features import MemoryFrames
-from scmn.networks.memory_read import Similarity
 
 
 @dataclass

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from scmn.inference.memory.settings import LongTermSettings
 from scmn.inference.memory.storage import MemoryStore
+from scmn.networks.affinity import Similarity
 from scmn.networks.features import MemoryFrames
-from scmn.networks.memory_read import ReadSettings, Similarity, read_memory
+from scmn.networks.memory_read import ReadSettings, read_memory
 
 BLOCKS = ReadSettings(dense_bytes=64 << 20, block_bytes=64 << 20)
 """Affinity of the prototypes of many objects to the frames that they stand for."""

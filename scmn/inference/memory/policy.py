@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from scmn.inference.memory.group import ObjectGroup, Slot, evicts_by_usage
 from scmn.inference.memory.settings import MemorySettings
+from scmn.networks.affinity import Similarity
 from scmn.networks.base import STRIDE
 from scmn.networks.features import MemoryFrames
-from scmn.networks.memory_read import Attention, Similarity
+from scmn.networks.memory_read import Attention
 
 
 class MemoryBank:
