@@ -40,7 +40,7 @@ trained (the command names the file). The other networks have random weights, fo
 probabilities hardly differ and rounding decides: at one pixel in a thousand in float32, at many in
 bf16. The tables of `scmn_small` are of the former network of that name, now `scmn_tiny`, and of
 the plain memory read. Today's `scmn_small` reads with a [kernel](memory.md#kernelised-read) and
-takes longer: 7.3 frames/s instead of 8.2 ([model card](model_card.md#scores)). The small STM and
+takes a little longer ([model card](model_card.md#scores)). The small STM and
 STCN are those of `configs/ablation/small.yaml` when its trunks were `resnet10_half`. The table of
 SCMN on a CPU is of its former choices, which [scmn.md](scmn.md#cost) compares with the described
 ones.
