@@ -59,7 +59,7 @@ class Affinity:
         width: int,
         remembered: Sequence[int],
         sigma: float,
-        halve: bool,
+        half_size: bool,
         rows: int,
     ) -> Tensor:
         """Add a Gaussian around each remembered position's most similar query position.
@@ -70,7 +70,7 @@ class Affinity:
             remembered: shape of the remembered maps, (T, h, w).
             sigma: standard deviation of the Gaussian, in positions of a map that is
                 ``KERNEL_HEIGHT`` of them high.
-            halve: compare maps of half the size.
+            half_size: compare maps of half the size.
             rows: query positions of a block, whose size is kept to.
 
         Returns:
@@ -80,7 +80,7 @@ class Affinity:
         columns = max(1, rows * self._keys.shape[2] // count)
         places = _coordinates(torch.arange(count, device=queries.device), width)
         queries = torch.cat([queries.float(), places.expand(len(queries), -1, -1)], dim=1)
-        if halve:
+        if half_size:
             centres = self._centres_at_half_size(queries, width, remembered, columns)
         else:
             centres = self._centres(queries, self._keys, columns)

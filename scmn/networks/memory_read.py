@@ -34,7 +34,7 @@ class ReadSettings:
     """Standard deviation of a Gaussian around the query position that is most similar to a
     remembered one, in positions of a map that is 30 of them high, and in proportion for others:
     each remembered position is read mainly there (None: everywhere)."""
-    kernel_halve: bool = False
+    kernel_half_size: bool = False
     """The most similar position is searched for on maps of half the size."""
     dense_bytes: int | None = None
     """Largest affinity matrix that is computed at once (None: any size)."""
@@ -168,7 +168,7 @@ def _read(
             width=width,
             remembered=remembered,
             sigma=settings.kernel_sigma,
-            halve=settings.kernel_halve,
+            half_size=settings.kernel_half_size,
             rows=rows,
         )
     readouts, attention = [], []
