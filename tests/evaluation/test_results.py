@@ -83,7 +83,7 @@ def test_write_results_without_scores_removes_earlier_tables(
         width=854,
         network_height=480,
         network_width=864,
-        device="cpu, 1 threads",
+        device="cpu, 1 thread",
         precision="fp32",
         processes=1,
         timed_frames=2,
@@ -100,7 +100,7 @@ def test_write_results_without_scores_removes_earlier_tables(
     assert "summary" not in results
     assert results["runs"]["clip"]["network_seconds"] == 0.5
     assert results["runs"]["clip"]["frames"] == 9
-    assert results["runs"]["clip"]["device"] == "cpu, 1 threads"
+    assert results["runs"]["clip"]["device"] == "cpu, 1 thread"
 
 
 def test_write_results_replaces_its_own_files(scores: DatasetScores, tmp_path: Path) -> None:
