@@ -78,13 +78,16 @@ class Affinity:
         """
         count = queries.shape[2]
         columns = max(1, rows * self._keys.shape[2] // count)
-        places = _coordinates(torch.arange(count, device=queries.device), width)
+        size = (count // width, width)
+        sides = [torch.arange(length, device=queries.device).float() for length in size]
+        places = torch.stack(torch.meshgrid(sides, indexing="ij")).flatten(1)
         queries = torch.cat([queries.float(), places.expand(len(queries), -1, -1)], dim=1)
         if half_size:
-            centres = self._centres_at_half_size(queries, width, remembered, columns)
+            maps = queries.unflatten(2, size)
+            centres = self._centres_at_half_size(maps, remembered, columns)
         else:
             centres = self._centres(queries, self._keys, columns)
-        deviation = sigma * min(width, count // width) / KERNEL_HEIGHT
+        deviation = sigma * min(size) / KERNEL_HEIGHT
         # -|x_i - x_m|^2 is a product of coordinates and a part of m; the softmax over j cancels
         # the part of i.
         self._keys = torch.cat([self._keys, centres / (deviation**2 * self._scale)], dim=1)
@@ -93,13 +96,18 @@ class Affinity:
         return queries
 
     def _centres_at_half_size(
-        self, queries: Tensor, width: int, remembered: Sequence[int], columns: int
+        self, queries: Tensor, remembered: Sequence[int], columns: int
     ) -> Tensor:
-        """Return what :meth:`_centres` does, found on maps of half the size."""
-        queries = _halved(queries.unflatten(2, (-1, width))).flatten(2)
+        """Return what :meth:`_centres` does, found on maps of half the size.
+
+        Args:
+            queries: with coordinates, (G, Ck + 2, h, w).
+            remembered: shape of the remembered maps, (T, h, w).
+            columns: as there.
+        """
         maps = _halved(self._keys.unflatten(2, remembered).flatten(1, 2))
         keys = maps.unflatten(1, (-1, remembered[0])).flatten(2)
-        centres = self._centres(queries, keys, columns)
+        centres = self._centres(_halved(queries).flatten(2), keys, columns)
         maps = centres.unflatten(2, (remembered[0], *maps.shape[2:])).flatten(1, 2)
         maps = functional.interpolate(maps, size=remembered[1:], mode="nearest")
         return maps.unflatten(1, (2, -1)).flatten(2)
@@ -124,13 +132,6 @@ class Affinity:
             ]
         indices = torch.cat([block.indices for block in best], dim=1)
         return places.gather(2, indices.unsqueeze(1).expand(-1, 2, -1))
-
-
-def _coordinates(positions: Tensor, width: int) -> Tensor:
-    """Return the rows and columns, (2, P), of (P,) positions of a map."""
-    rows = positions.div(width, rounding_mode="floor")
-    # ONNX has no remainder by a size.
-    return torch.stack([rows, positions - rows * width]).float()
 
 
 def _halved(maps: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -138,6 +139,11 @@ def halving(length: int) -> Tensor:
     return weights
 
 
+def halved(maps: Tensor) -> Tensor:
+    """Return (..., h, w) at half the size."""
+    return halving(maps.shape[-2]) @ maps @ halving(maps.shape[-1]).T
+
+
 def plain_kernel_read(
     query: Tensor,
     key: Tensor,
@@ -206,26 +212,14 @@ def test_kernel_weighs_by_the_distance_from_the_most_similar_query_position(
 
 def half_size_centres(query: Tensor, key: Tensor, similarity: str) -> list[tuple[float, float]]:
     """Return where in the map (C, h, w) that which is most like each part of (C, T, h, w) lies."""
-    down, across = halving(query.shape[1]), halving(query.shape[2])
-    queries = torch.einsum("ij,cjk,lk->ilc", down, query, across)
+    queries, keys = halved(query), halved(key)
+    ys, xs = ((halving(n) @ torch.arange(float(n))).tolist() for n in query.shape[1:])
     centres = []
-    for frame in key.unbind(1):
-        keys = torch.einsum(
-            "ij,cjk,lk->ilc", halving(frame.shape[1]), frame, halving(frame.shape[2])
-        )
-        for y in range(frame.shape[1]):
-            for x in range(frame.shape[2]):
-                k = keys[y // 2, x // 2]
-                alike = (
-                    (queries * k).sum(2) if similarity == "dot" else -(queries - k).square().sum(2)
-                )
-                i, j = divmod(int(alike.argmax()), alike.shape[1])
-                centres.append(
-                    (
-                        float(down[i] @ torch.arange(len(down[i])).float()),
-                        float(across[j] @ torch.arange(len(across[j])).float()),
-                    )
-                )
+    for t, y, x in itertools.product(*map(range, key.shape[1:])):
+        k = keys[:, t, y // 2, x // 2, None, None]
+        alike = (queries * k).sum(0) if similarity == "dot" else -(queries - k).square().sum(0)
+        i, j = divmod(int(alike.argmax()), len(xs))
+        centres.append((ys[i], xs[j]))
     return centres
 
 

@@ -47,8 +47,8 @@ def read_settings(
         block_bytes: the user's limit on the affinity matrix (None: the device's own).
     """
     read = ReadSettings(memory.top_k)
-    if memory.kernel is not None:
-        read = ReadSettings(memory.top_k, memory.kernel.sigma, memory.kernel.half_size)
+    if (kernel := memory.kernel) is not None:
+        read = replace(read, kernel_sigma=kernel.sigma, kernel_half_size=kernel.half_size)
     if block_bytes is not None:
         return replace(read, dense_bytes=block_bytes, block_bytes=block_bytes)
     if device is None:
