@@ -13,6 +13,7 @@ import torch
 
 from scmn.data.atomic import atomic_path
 from scmn.errors import InputError
+from scmn.evaluation.sequence_run import thread_count
 
 
 def machine() -> str:
@@ -24,9 +25,8 @@ def machine() -> str:
         processor = next((x.split(":")[1].strip() for x in lines if "model name" in x), processor)
     if torch.cuda.is_available():
         processor = f"{torch.cuda.get_device_name()}, {processor}"
-    threads = torch.get_num_threads()
     return (
-        f"{processor}, {threads} thread{'' if threads == 1 else 's'}, torch {torch.__version__}, "
+        f"{processor}, {thread_count()}, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )
 

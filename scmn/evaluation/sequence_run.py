@@ -274,9 +274,14 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        threads = torch.get_num_threads()
-        return f"cpu, {threads} thread{'' if threads == 1 else 's'}"
+        return f"cpu, {thread_count()}"
     return device.type
+
+
+def thread_count() -> str:
+    """Return the number of CPU threads with its unit."""
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'' if threads == 1 else 's'}"
 
 
 def peak_memory_bytes(device: torch.device) -> int:
